@@ -1,0 +1,1 @@
+"""Keeping, finding and proving DICOM instances."""

@@ -1,0 +1,1 @@
+"""The `coverslip` command: puts everything together."""

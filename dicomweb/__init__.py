@@ -1,0 +1,1 @@
+"""The archive over HTTP, as PS3.18 describes it."""
