@@ -1,0 +1,1 @@
+"""Values of the archive: no I/O, no library but numpy."""
