@@ -167,7 +167,7 @@ INDEXED: tuple[IndexedAttribute, ...] = (
         _K.UID,
         many=True,
     ),
-    # A block is the parent specimen that a preparation step names (TID 8001, "Specimen Identifier").
+    # A block is the parent specimen that a preparation step names (TID 8001).
     IndexedAttribute(
         "preparation_texts",
         "SpecimenDescriptionSequence.SpecimenPreparationSequence"

@@ -1,4 +1,4 @@
-"""A search as a value: what to match, at which level, what to return (PS3.4 §C.2.2.2, PS3.18 §10.6).
+"""A search as a value: matches, level and returns (PS3.4 §C.2.2.2, PS3.18 §10.6).
 
 The face that receives a query parses it into these; the catalog turns them into one SELECT.
 """
