@@ -114,6 +114,14 @@ class BlobMissing(ArchiveError):
         self.key = key
 
 
+class BlobExists(ArchiveError):
+    """A blob was to be put under a key that is taken; keys are never used twice."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"blob {key} exists already and was not touched")
+        self.key = key
+
+
 class FixityFailure(ArchiveError):
     """A blob is not what it was when it was stored. An alarm, never normal."""
 

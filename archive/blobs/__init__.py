@@ -1,0 +1,23 @@
+"""The bytes of instances: a folder or an object store, and the scratch before it."""
+
+from archive.blobs.filesystem import FilesystemBlobs
+from archive.blobs.keys import is_key, new_key, sha256_of_key
+from archive.blobs.location import BlobLocation, FolderLocation, ObjectLocation
+from archive.blobs.staging import Staging, StagingWriter, hash_file
+from archive.blobs.store import BlobStat, BlobStore, SupportsLocalPath
+
+__all__ = [
+    "BlobLocation",
+    "BlobStat",
+    "BlobStore",
+    "FilesystemBlobs",
+    "FolderLocation",
+    "ObjectLocation",
+    "Staging",
+    "StagingWriter",
+    "SupportsLocalPath",
+    "hash_file",
+    "is_key",
+    "new_key",
+    "sha256_of_key",
+]
