@@ -130,5 +130,9 @@ class DataFolderInUse(ArchiveError):
     """Another server already works on this data folder."""
 
 
+class MalformedSettings(ArchiveError):
+    """A setting has an unknown name or a value that cannot be; the message says where it stands."""
+
+
 class UnsafeSettings(ArchiveError):
     """The settings do not go together; the message says what to set."""
