@@ -1,0 +1,1 @@
+"""Scripts the Makefile calls; nothing here is part of the installed archive."""
