@@ -7,14 +7,17 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scripts.demo_slide import pictures, svs
 from scripts.demo_slide.paint import BACKGROUND, BLOCK, Painter, Pixels
 from scripts.demo_slide.scene import HEIGHT, WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 type Block = tuple[list[bytes], bytes, Pixels]
 """A block's base tiles row by row, its one tile of the next level, and itself 16 times smaller."""
@@ -26,7 +29,7 @@ _painter: Painter | None = None
 
 def _start(seed: int) -> None:
     """Lay the slide out once in each process; cheaper than handing it over."""
-    global _painter  # noqa: PLW0603 - a pool's worker has no other place for it
+    global _painter  # a pool's worker has no other place for it
     _painter = Painter.make(seed)
 
 
@@ -61,11 +64,9 @@ def make(path: Path, *, seed: int, processes: int) -> None:
     """Make the slide file, whole or not at all."""
     columns, rows = -(-WIDTH // BLOCK), -(-HEIGHT // BLOCK)
     corners = [(x * BLOCK, y * BLOCK) for y in range(rows) for x in range(columns)]
-    blocks: dict[tuple[int, int], Block] = {}
     with multiprocessing.Pool(processes, _start, (seed,)) as pool:
-        for corner, block in zip(corners, pool.imap(_block, corners, chunksize=2), strict=True):
-            if block is not None:
-                blocks[corner] = block
+        painted = zip(corners, pool.imap(_block, corners, chunksize=2), strict=True)
+        blocks = {corner: block for corner, block in painted if block is not None}
     empty = svs.encode(_glass(svs.TILE))
     canvas = np.full((rows * _SMALL, columns * _SMALL, 3), BACKGROUND, np.uint8)
     for (left, top), (_, _, small) in blocks.items():

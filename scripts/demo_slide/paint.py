@@ -47,7 +47,7 @@ class Painter:
         return cls(scene=scene, sprites=Sprites.make(seed), placed=place(scene, seed))
 
     def block(self, left: int, top: int) -> Pixels | None:
-        """Paint the block at `(left, top)`: `(BLOCK, BLOCK, 3)` uint8, or None where only glass is."""
+        """Paint the block at `(left, top)`, `(BLOCK, BLOCK, 3)` uint8; None where only glass is."""
         coarse = self._coarse(left, top)
         if coarse.inside.max() < -2:
             return None
@@ -89,15 +89,18 @@ class Painter:
         tex = self.scene.textures
         apex = at["apex"] + 1.6 * grain
         clump = nearest(tex.clump, s, d)
-        fibre = nearest(tex.fibre, d + 14 * clump, s)
-        stroma = np.clip(0.40 + 0.13 * fibre + 0.10 * clump + 0.05 * grain, 0.04, 1)
+        wave = 30 * nearest(tex.cloud, s * 0.3, d * 0.3)
+        fibre = nearest(tex.fibre, (d + wave) * 0.8, (s + wave) * 0.7)
+        stroma = np.clip(0.36 + 0.07 * fibre + 0.13 * clump + 0.07 * grain, 0.04, 1)
         # The tissue shrinks away from some crypts as it is fixed; the basement membrane does not.
         away = -apex
         stroma *= 1 - 0.55 * np.clip(clump + 0.35, 0, 1) * np.exp(-(((away - 13) / 6) ** 2))
         stroma += 0.28 * np.exp(-(((away - 3.0) / 2.6) ** 2))
         border = np.cos(d * (2 * np.pi / 25) + 1.5 * clump)
         height = np.clip(apex / EPITHELIUM, 0, 1)
-        cell = 0.52 + 0.06 * grain + 0.05 * clump - 0.10 * height + 0.05 * np.maximum(border - 0.6, 0)
+        cell = (
+            0.52 + 0.06 * grain + 0.05 * clump - 0.10 * height + 0.05 * np.maximum(border - 0.6, 0)
+        )
         cell += 0.22 * np.exp(-(((at["lumen"] + 3) / 3) ** 2))  # brush border
         inside = np.clip(apex * 0.45 + 0.5, 0, 1)
         opening = np.clip((at["lumen"] + 1.5 * grain) * 0.4 + 0.5, 0, 1)
@@ -106,33 +109,38 @@ class Painter:
         blue = 0.05 + inside * (0.13 - 0.04 * height) * (1 - opening) + 0.02 * opening
         return eosin, blue
 
-    def _muscularis(self, at: _Upsampled, s: Floats, d: Floats, grain: Floats) -> tuple[Floats, float]:
+    def _muscularis(
+        self, at: _Upsampled, s: Floats, d: Floats, grain: Floats
+    ) -> tuple[Floats, float]:
         fibre = nearest(self.scene.textures.fibre, s, d)
-        return 0.86 + 0.14 * fibre + 0.05 * grain, 0.07
+        return 0.70 + 0.13 * fibre + 0.05 * grain, 0.06
 
-    def _submucosa(self, at: _Upsampled, s: Floats, d: Floats, grain: Floats) -> tuple[Floats, float]:
+    def _submucosa(
+        self, at: _Upsampled, s: Floats, d: Floats, grain: Floats
+    ) -> tuple[Floats, float]:
         tex = self.scene.textures
-        clump = nearest(tex.clump, s, d)
         wave = 34 * nearest(tex.cloud, s * 0.22, d * 0.22)
         bundle = nearest(tex.bundle, (s + d * 0.3) * 0.42, (d + wave) * 0.36)
-        fibre = nearest(tex.fibre, s, d + wave + 9 * clump)
+        fibre = nearest(tex.fibre, s, d + 0.4 * wave)
         dense = np.clip(bundle * 1.5 - 0.22, 0, 1)
-        return dense * (0.60 + 0.13 * fibre) + 0.05 + 0.03 * grain * dense, 0.012
+        return dense * (0.50 + 0.11 * fibre) + 0.05 + 0.03 * grain * dense, 0.012
 
     def _inner(self, at: _Upsampled, s: Floats, d: Floats, grain: Floats) -> tuple[Floats, float]:
         tex = self.scene.textures
         wave = 26 * nearest(tex.cloud, s * 0.16, d * 0.16)
         fibre = nearest(tex.fibre, s * 0.8, d + wave)
         cleft = np.clip(nearest(tex.bundle, s * 0.15 + 500, (d + 2 * wave) * 0.13) * 5 - 0.10, 0, 1)
-        return (0.88 + 0.13 * fibre + 0.04 * grain) * (0.28 + 0.72 * cleft), 0.055
+        return (0.68 + 0.12 * fibre + 0.04 * grain) * (0.28 + 0.72 * cleft), 0.05
 
     def _outer(self, at: _Upsampled, s: Floats, d: Floats, grain: Floats) -> tuple[Floats, float]:
         tex = self.scene.textures
         wave = 50 * nearest(tex.cloud, s * 0.12 + 77, d * 0.12)
         cells = nearest(tex.clump, (s + wave) * 1.25, (d - wave) * 1.25)
-        cleft = np.clip(nearest(tex.bundle, (d + wave) * 0.16, (s - wave) * 0.17) * 4.5 - 0.10, 0, 1)
+        cleft = np.clip(
+            nearest(tex.bundle, (d + wave) * 0.16, (s - wave) * 0.17) * 4.5 - 0.10, 0, 1
+        )
         membrane = np.exp(-((cells / 0.28) ** 2))
-        return (0.84 + 0.05 * cells - 0.24 * membrane + 0.05 * grain) * (0.22 + 0.78 * cleft), 0.05
+        return (0.66 + 0.05 * cells - 0.20 * membrane + 0.05 * grain) * (0.22 + 0.78 * cleft), 0.045
 
     def _fat(self, at: _Upsampled, s: Floats, d: Floats, grain: Floats) -> tuple[Floats, float]:
         wall = np.exp(-((at["membrane"] / (3.1 + 0.5 * grain)) ** 2))
@@ -156,13 +164,20 @@ class Painter:
         xs = np.rint(here.x - left).astype(int) + _REACH
         ys = np.rint(here.y - top).astype(int) + _REACH
         for x, y, angle, kind, variant in zip(
-            xs.tolist(), ys.tolist(), here.angle.tolist(), here.kind.tolist(), here.variant.tolist(), strict=True
+            xs.tolist(),
+            ys.tolist(),
+            here.angle.tolist(),
+            here.kind.tolist(),
+            here.variant.tolist(),
+            strict=True,
         ):
             stamp = self.sprites.pick(kind, variant, angle)
             half = stamp.shape[0] // 2
             rows = slice(max(y - half, 0), y + half + 1)
             columns = slice(max(x - half, 0), x + half + 1)
-            part = planes[1 if kind == Kind.GOBLET else 2 if kind == Kind.RED_CELL else 0, rows, columns]
+            part = planes[
+                1 if kind == Kind.GOBLET else 2 if kind == Kind.RED_CELL else 0, rows, columns
+            ]
             cut = stamp[max(half - y, 0) :, max(half - x, 0) :][: part.shape[0], : part.shape[1]]
             np.maximum(part, cut, out=part)
         inner = slice(_REACH, _REACH + BLOCK)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
-from scripts.demo_slide.scene import EPITHELIUM, HEIGHT, WIDTH, Doubles, Fields, Placed, Scene, bend
+import numpy as np
+
+from scripts.demo_slide.scene import EPITHELIUM, HEIGHT, WIDTH, Fields, Placed, Scene, bend
 from scripts.demo_slide.sprites import VARIANTS, Kind
+
+if TYPE_CHECKING:
+    from scripts.demo_slide.textures import Floats
+    from numpy.typing import NDArray
 
 _SPACING = 21.0
 
@@ -16,9 +21,9 @@ class _Placer:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
-        self.rows: list[Doubles] = []
+        self.rows: list[Floats] = []
 
-    def add(self, kind: Kind, s: Doubles, d: Doubles, angle: Doubles | float) -> None:
+    def add(self, kind: Kind, s: Floats, d: Floats, angle: Floats | float) -> None:
         columns = np.broadcast_arrays(s, d, angle, float(kind))
         self.rows.append(np.stack(columns, axis=1).astype(np.float64))
 
@@ -47,7 +52,9 @@ def place(scene: Scene, seed: int) -> Placed:
     return placer.placed()
 
 
-def _jittered(rng: np.random.Generator, box: tuple[float, float, float, float], spacing: float) -> tuple[Doubles, Doubles]:
+def _jittered(
+    rng: np.random.Generator, box: tuple[float, float, float, float], spacing: float
+) -> tuple[Floats, Floats]:
     """Give points a `spacing` apart and out of line, over `box` = (s0, d0, s1, d1)."""
     s, d = np.meshgrid(np.arange(box[0], box[2], spacing), np.arange(box[1], box[3], spacing))
     s[1::2] += spacing / 2
@@ -55,7 +62,7 @@ def _jittered(rng: np.random.Generator, box: tuple[float, float, float, float], 
     return (s + shift[0]).ravel(), (d + shift[1]).ravel()
 
 
-def _fields_at(scene: Scene, s: Doubles, d: Doubles) -> Fields:
+def _fields_at(scene: Scene, s: Floats, d: Floats) -> Fields:
     return scene.fields(s.astype(np.float32), d.astype(np.float32))
 
 
@@ -71,7 +78,7 @@ def _stroma(scene: Scene, placer: _Placer, top: float) -> None:
     cells = free & (at.follicle > 0.5)
     pale = cells & (at.centre > 0.5)
 
-    def put(kind: Kind, where: NDArray[np.bool_], turn: Doubles | None = None) -> None:
+    def put(kind: Kind, where: NDArray[np.bool_], turn: Floats | None = None) -> None:
         placer.add(kind, s[where], d[where], (angle if turn is None else turn)[where])
 
     put(Kind.CENTRE, pale & (draw < 0.34))
@@ -105,7 +112,7 @@ def _crypts(scene: Scene, placer: _Placer) -> None:
         which = np.full(depths.shape, index)
         axis, out = crypts.axis(which, depths)
         below = np.maximum(depths - bottom, 0)
-        for kind, height, share in ((Kind.EPITHELIUM, 27.0, 0.97), (Kind.GOBLET, 64.0, 0.46)):
+        for kind, height, share in ((Kind.EPITHELIUM, 27.0, 0.97), (Kind.GOBLET, 64.0, 0.60)):
             for side in (-1.0, 1.0):
                 ring = radius - height - rng.normal(0, 4.5, depths.shape)
                 across = ring**2 - out**2 - below**2
@@ -113,13 +120,29 @@ def _crypts(scene: Scene, placer: _Placer) -> None:
                 half = np.sqrt(np.maximum(across, 0))
                 # Nuclei stand radially: across the crypt at its side, along it at the bottom.
                 lean = np.arctan2(below, side * half)
-                _keep(scene, placer, kind, axis[there] + side * half[there], depths[there], lean[there])
+                _keep(
+                    scene,
+                    placer,
+                    kind,
+                    axis[there] + side * half[there],
+                    depths[there],
+                    lean[there],
+                )
         # Where the section only grazes the wall, the cells are seen from above.
-        s, d = _jittered(rng, (crypts.s[index] - 190, 105, crypts.s[index] + 190, bottom + radius), 23.0)
+        s, d = _jittered(
+            rng, (crypts.s[index] - 190, 105, crypts.s[index] + 190, bottom + radius), 27.0
+        )
         axis, out = crypts.axis(np.full(s.shape, index), d)
         distance = np.sqrt((s - axis) ** 2 + out**2 + np.maximum(d - bottom, 0) ** 2)
-        grazed = (np.abs(out) > radius - 62) & (distance < radius - 9)
-        _keep(scene, placer, Kind.PLASMA, s[grazed], d[grazed], rng.uniform(0, np.pi, int(grazed.sum())))
+        grazed = (np.abs(out) > radius - 50) & (distance < radius - 9)
+        _keep(
+            scene,
+            placer,
+            Kind.EPITHELIUM,
+            s[grazed],
+            d[grazed],
+            rng.uniform(0, np.pi, int(grazed.sum())),
+        )
         # Along the bottom the wall is met head on.
         out_there = float(crypts.axis(np.array([index]), np.array([bottom]))[1][0])
         for kind, height, step in ((Kind.EPITHELIUM, 27.0, 0.16), (Kind.GOBLET, 64.0, 0.42)):
@@ -129,10 +152,17 @@ def _crypts(scene: Scene, placer: _Placer) -> None:
             turn = np.arange(0.55, np.pi - 0.5, step) + rng.uniform(-0.03, 0.03)
             ring = np.sqrt(ring_squared)
             middle = crypts.axis(np.full(turn.shape, index), np.full(turn.shape, bottom))[0]
-            _keep(scene, placer, kind, middle + ring * np.cos(turn), bottom + ring * np.sin(turn), turn)
+            _keep(
+                scene,
+                placer,
+                kind,
+                middle + ring * np.cos(turn),
+                bottom + ring * np.sin(turn),
+                turn,
+            )
 
 
-def _keep(scene: Scene, placer: _Placer, kind: Kind, s: Doubles, d: Doubles, angle: Doubles) -> None:
+def _keep(scene: Scene, placer: _Placer, kind: Kind, s: Floats, d: Floats, angle: Floats) -> None:
     """Add stamps that lie inside the epithelium, as the painted fields have it."""
     if len(s) == 0:
         return
@@ -162,11 +192,15 @@ def _vessels(scene: Scene, placer: _Placer) -> None:
         box = (at_s - reach, at_d - reach, at_s + reach, at_d + reach)
         s, d = _jittered(rng, box, 20.0)
         at = _fields_at(scene, s, d)
-        settled = at.vessel < -11 - 0.5 * radius * (1 - full) * (1 + np.sin((s + d) / (0.7 * radius + 40)))
+        settled = at.vessel < -11 - 0.5 * radius * (1 - full) * (
+            1 + np.sin((s + d) / (0.7 * radius + 40))
+        )
         red = settled & (at.inside > 20) & (rng.uniform(size=s.shape) < 0.9)
         placer.add(Kind.RED_CELL, s[red], d[red], rng.uniform(0, np.pi, int(red.sum())))
         around = np.arctan2((d - at_d) * stretch, (s - at_s) / stretch) + np.pi / 2
-        lining = (np.abs(at.vessel - 5) < 4.5) & (rng.uniform(size=s.shape) < 0.34) & (at.inside > 20)
+        lining = (
+            (np.abs(at.vessel - 5) < 4.5) & (rng.uniform(size=s.shape) < 0.34) & (at.inside > 20)
+        )
         placer.add(Kind.FIBROBLAST, s[lining], d[lining], around[lining])
         muscle = (at.vessel > 16) & (at.vessel < at.wall - 4) & (rng.uniform(size=s.shape) < 0.12)
         muscle &= at.inside > 20

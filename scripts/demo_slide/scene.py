@@ -13,18 +13,31 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.demo_slide.sprites import VARIANTS, Kind
 from scripts.demo_slide.textures import Floats, Textures, smooth
 
-type Doubles = NDArray[np.float64]
+type Complexes = NDArray[np.complex128]
 
 WIDTH, HEIGHT = 24_000, 18_000
 """Size of the slide in pixels: 6.0 × 4.5 mm."""
 
-_SURFACE_Y = 3_650.0
-_BENDS = ((1_150.0, 2 * np.pi / 27_000, 0.9), (330.0, 2 * np.pi / 7_400, 2.2), (95.0, 2 * np.pi / 3_100, 0.4))
+_TURN = np.exp(-0.055j)  # nobody lays a section quite straight
+_ORIGIN = 700 + 2_850j
+_SURFACE = 1_500.0  # how far below the origin the surface lies before it is bent
+# Amplitude and wave number of each bend; a positive one fades with depth, a negative one grows.
+_BENDS = (
+    (1_500.0, 2 * np.pi / 25_000, 0.75),
+    (640.0, 2 * np.pi / 8_600, 2.3),
+    (120.0, -2 * np.pi / 31_000, 0.4),
+)
 _START, _END = 1_750.0, 22_350.0
-_MUCOSA, _MUSCULARIS, _SUBMUCOSA, _INNER, _OUTER, _SEROSA = 2_060.0, 235.0, 4_560.0, 6_950.0, 9_150.0, 9_950.0
+_MUCOSA, _MUSCULARIS, _SUBMUCOSA, _INNER, _OUTER, _SEROSA = (
+    2_060.0,
+    235.0,
+    4_560.0,
+    6_950.0,
+    9_150.0,
+    9_950.0,
+)
 _PITCH = 366.0
 EPITHELIUM = 104.0
 """Height of the crypts' epithelium in pixels."""
@@ -32,29 +45,43 @@ _SURFACE_EPITHELIUM = 88.0
 _FAT_CELL = 270.0
 
 
-def flatten(x: Doubles, y: Doubles) -> tuple[Doubles, Doubles]:
-    """Give `(s, d)` of picture positions."""
-    z = x + 1j * (y - _SURFACE_Y)
-    w = z + sum(a * np.exp(1j * (k * z + phase)) for a, k, phase in _BENDS)
-    return w.real, w.imag
+def _bent(z: Complexes) -> Complexes:
+    shift = np.zeros_like(z)
+    for amplitude, k, phase in _BENDS:
+        shift += amplitude * np.exp(1j * (k * z + phase))
+    return shift
 
 
-def bend(s: Doubles, d: Doubles) -> tuple[Doubles, Doubles, Doubles]:
+def flatten(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Give `(s, d)` of picture positions; well above the tissue `d` is only negative."""
+    z = (x + 1j * y - _ORIGIN) * _TURN
+    w = z + _bent(z.real + 1j * np.maximum(z.imag, 0))
+    return w.real, np.where(z.imag > 0, w.imag - _SURFACE, -1_000)
+
+
+def bend(s: Floats, d: Floats) -> tuple[Floats, Floats, Floats]:
     """Give `(x, y)` of positions in the flat wall, and the surface's direction there in radians."""
-    w = s + 1j * d
+    w = s + 1j * (d + _SURFACE)
     z = w.copy()
     for _ in range(24):
-        # Far above the surface the map folds over; nothing lies there, but it must stay finite.
-        z = z.real + 1j * np.maximum(z.imag, -3_000)
-        z = w - sum(a * np.exp(1j * (k * z + phase)) for a, k, phase in _BENDS)
+        z = w - _bent(z.real + 1j * np.maximum(z.imag, -400))
     slope = 1 + sum(1j * k * a * np.exp(1j * (k * z + phase)) for a, k, phase in _BENDS)
-    return z.real, z.imag + _SURFACE_Y, -np.angle(slope)
+    at = z / _TURN + _ORIGIN
+    return at.real, at.imag, -np.angle(slope * _TURN)
+
+
+def _round(first: Floats, second: Floats, radius: float) -> Floats:
+    """Give the depth below two edges whose corner is rounded."""
+    corner = np.hypot(np.maximum(radius - first, 0), np.maximum(radius - second, 0))
+    depth: Floats = np.minimum(np.maximum(np.minimum(first, second), radius), radius - corner)
+    return depth
 
 
 def _step(value: Floats, start: float, end: float) -> Floats:
     """Rise smoothly from 0 at `start` to 1 at `end`."""
     part = np.clip((value - start) / (end - start), 0, 1)
-    return (part * part * (3 - 2 * part)).astype(np.float32)
+    rise: Floats = (part * part * (3 - 2 * part)).astype(np.float32)
+    return rise
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +111,16 @@ class Fields:
 class Crypts:
     """Tubes from the surface down, each `(crypts,)`; a tube leaves and enters the section plane."""
 
-    s: Doubles
-    radius: Doubles
-    bottom: Doubles
-    sway: Doubles
-    sway_length: Doubles
-    sway_phase: Doubles
-    offset: Doubles
-    drift: Doubles
-    drift_length: Doubles
-    drift_phase: Doubles
+    s: Floats
+    radius: Floats
+    bottom: Floats
+    sway: Floats
+    sway_length: Floats
+    sway_phase: Floats
+    offset: Floats
+    drift: Floats
+    drift_length: Floats
+    drift_phase: Floats
 
     @classmethod
     def make(cls, rng: np.random.Generator) -> Self:
@@ -107,12 +134,12 @@ class Crypts:
             sway_length=rng.uniform(1_100, 2_600, n),
             sway_phase=rng.uniform(0, 6.3, n),
             offset=rng.normal(0, 38, n),
-            drift=rng.uniform(30, 190, n),
+            drift=rng.uniform(10, 150, n),
             drift_length=rng.uniform(1_400, 4_200, n),
             drift_phase=rng.uniform(0, 6.3, n),
         )
 
-    def axis(self, index: NDArray[np.intp], d: Doubles | Floats) -> tuple[Doubles, Doubles]:
+    def axis(self, index: NDArray[np.intp], d: Floats | Floats) -> tuple[Floats, Floats]:
         """Give the axis of crypt `index` at depth `d`: along the surface, and out of the plane."""
         along = self.s[index] + self.sway[index] * np.sin(
             2 * np.pi * d / self.sway_length[index] + self.sway_phase[index]
@@ -139,9 +166,9 @@ class Crypts:
 class Placed:
     """Every stamp of the slide, each array `(stamps,)`, in the order they are stamped."""
 
-    x: Doubles
-    y: Doubles
-    angle: Doubles
+    x: Floats
+    y: Floats
+    angle: Floats
     kind: NDArray[np.uint8]
     variant: NDArray[np.uint8]
 
@@ -162,19 +189,26 @@ class Scene:
 
     textures: Textures
     crypts: Crypts
-    vessels: Doubles  # (vessels, 6): s, d, radius, wall, stretch along s, how full of red cells
-    follicles: Doubles  # (follicles, 3): s, d, radius
-    fat_shift: Doubles  # (64, 64, 2) fractions of a cell: where fat cells sit in their grid
+    vessels: Floats  # (vessels, 6): s, d, radius, wall, stretch along s, how full of red cells
+    follicles: Floats  # (follicles, 3): s, d, radius
+    fat_shift: Floats  # (64, 64, 2) fractions of a cell: where fat cells sit in their grid
 
     @classmethod
     def make(cls, seed: int) -> Self:
         """Lay the tissue out; the same seed gives the same tissue."""
         rng = np.random.default_rng([seed, 3])
         crypts = Crypts.make(rng)
-        follicles = np.array([[5_600, 2_330, 640], [14_250, 2_420, 760], [19_900, 2_250, 520]], float)
+        follicles = np.array(
+            [[5_600, 2_330, 640], [14_250, 2_420, 760], [19_900, 2_250, 520]], float
+        )
         for s, d, radius in follicles:
             across = np.clip(1 - ((crypts.s - s) / (radius * 1.08)) ** 2, 0, None)
-            np.minimum(crypts.bottom, d - 1.05 * radius * np.sqrt(across) - 150, where=across > 0, out=crypts.bottom)
+            np.minimum(
+                crypts.bottom,
+                d - 1.05 * radius * np.sqrt(across) - 150,
+                where=across > 0,
+                out=crypts.bottom,
+            )
         return cls(
             textures=Textures.make(seed),
             crypts=crypts,
@@ -195,20 +229,25 @@ class Scene:
         outer_end = _OUTER + 150 * smooth(cloud, s / 70, np.zeros_like(s) + 600)
         ragged = 60 * rough + 150 * slow
         lower = _SEROSA + 260 * smooth(cloud, s / 90, np.zeros_like(s) + 800) + 45 * rough - d
-        sides = np.minimum(s - _START + 0.16 * (d - 3_000), _END - s - 0.10 * (d - 5_000)) + ragged
-        inside = np.minimum(np.minimum(d + 9 * rough, lower), sides).astype(np.float32)
+        sides = np.minimum(s - _START + 0.05 * (d - 3_000), _END - s - 0.10 * (d - 5_000)) + ragged
+        sides += 170 * smooth(cloud, s * 0 + 90, d / 40) + 60 * slow
+        inside = np.minimum(_round(d + 9 * rough, sides, 420), _round(lower, sides, 1_300)).astype(
+            np.float32
+        )
         muscularis_end = ground + _MUSCULARIS
         below = [_step(wavy, 0, 1)] + [
-            _step(wavy - level, -18, 18) for level in (ground, muscularis_end, sub_end, inner_end, outer_end)
+            _step(wavy - level, -18, 18)
+            for level in (ground, muscularis_end, sub_end, inner_end, outer_end)
         ]
         # Lobules of fat in the submucosa, and the fat that carries the vessels below the muscle.
-        lobule = below[2] * (1 - below[3]) * _step(slow - 0.25 * rough, 0.95, 1.15)
+        lobule = below[2] * (1 - below[3]) * _step(slow - 0.3 * rough, 1.15, 1.3)
         fat = np.clip(below[5] + lobule, 0, 1)
         follicle, centre = self._follicles(s, d, rough)
         base = self.crypts.depth(s, d) + 5 * rough
         base[d > _MUCOSA] = -1e3
         apex = np.maximum(base, _SURFACE_EPITHELIUM - d).astype(np.float32)
         vessel, wall = self._vessel(s, d, rough)
+        vessel = np.maximum(vessel, apex + 14)  # a capillary lies beside a crypt, never in it
         return Fields(
             s=s,
             d=d,
@@ -248,7 +287,11 @@ class Scene:
             & (self.vessels[:, 1] < d.max() + reach)
         )
         for at_s, at_d, radius, thick, stretch, _ in self.vessels[close]:
-            distance = np.hypot((s - at_s) / stretch, (d - at_d) * stretch) - radius + 0.06 * radius * rough
+            distance = (
+                np.hypot((s - at_s) / stretch, (d - at_d) * stretch)
+                - radius
+                + 0.06 * radius * rough
+            )
             closer = distance - thick < nearest - wall
             nearest[closer] = distance[closer]
             wall[closer] = thick
@@ -263,17 +306,23 @@ class Scene:
             for down in (-1, 0, 1):
                 shift = self.fat_shift[(row + down) & 63, (column + right) & 63]
                 distance = np.hypot(
-                    s - (column + right + shift[..., 0]) * _FAT_CELL, d - (row + down + shift[..., 1]) * _FAT_CELL
+                    s - (column + right + shift[..., 0]) * _FAT_CELL,
+                    d - (row + down + shift[..., 1]) * _FAT_CELL,
                 ).astype(np.float32)
                 second = np.minimum(second, np.maximum(first, distance))
                 first = np.minimum(first, distance)
         return (second - first) / 2
 
 
-def _vessels(rng: np.random.Generator, follicles: Doubles) -> Doubles:
+def _vessels(rng: np.random.Generator, follicles: Floats) -> Floats:
     """Place small vessels in the mucosa, larger ones in the submucosa and the outer fat."""
     found: list[tuple[float, ...]] = []
-    plan = [(46, 300, 1_950, 13, 30, 6), (34, 2_450, 4_400, 45, 190, 22), (7, 2_900, 4_000, 220, 330, 60), (22, 9_250, 9_800, 50, 170, 24)]
+    plan = [
+        (46, 300, 1_950, 13, 30, 6),
+        (34, 2_450, 4_400, 45, 190, 22),
+        (7, 2_900, 4_000, 220, 330, 60),
+        (22, 9_250, 9_800, 50, 170, 24),
+    ]
     for count, above, under, small, large, thick in plan:
         for _ in range(count):
             s, d = rng.uniform(_START + 500, _END - 900), rng.uniform(above, under)
@@ -284,5 +333,14 @@ def _vessels(rng: np.random.Generator, follicles: Doubles) -> Doubles:
                 continue
             artery = rng.uniform() < 0.4
             wall = thick + radius * (0.42 if artery else 0.10)
-            found.append((s, d, radius * (0.72 if artery else 1), wall, rng.uniform(0.8, 1.45), rng.uniform() ** 0.5))
+            found.append(
+                (
+                    s,
+                    d,
+                    radius * (0.72 if artery else 1),
+                    wall,
+                    rng.uniform(0.8, 1.45),
+                    rng.uniform() ** 0.5,
+                )
+            )
     return np.array(found)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scripts.demo_slide.textures import Floats
+if TYPE_CHECKING:
+    from scripts.demo_slide.textures import Floats
 
 TURNS = 16
 """Directions each stamp is drawn in, over half a turn: nuclei have two like ends."""
@@ -40,8 +42,8 @@ class _Shape:
 
 _SHAPES = {
     Kind.EPITHELIUM: _Shape(17.0, 9.5, 0.84, 0.42, 0.28),
-    Kind.LYMPHOCYTE: _Shape(11.0, 10.2, 1.22, 0.36, 0.10),
-    Kind.PLASMA: _Shape(11.5, 10.6, 1.02, 0.62, 0.24),
+    Kind.LYMPHOCYTE: _Shape(11.0, 10.2, 1.04, 0.40, 0.14),
+    Kind.PLASMA: _Shape(11.5, 10.6, 0.78, 0.68, 0.30),
     Kind.FIBROBLAST: _Shape(22.0, 4.2, 0.92, 0.25, 0.08),
     Kind.MUSCLE: _Shape(30.0, 5.6, 0.78, 0.25, 0.14),
     Kind.CENTRE: _Shape(16.0, 14.0, 0.58, 0.55, 0.34),
@@ -59,7 +61,8 @@ def _speckle(rng: np.random.Generator, side: int, scale: float) -> Floats:
     part = part * part * (3 - 2 * part)
     rows = coarse[low] * (1 - part)[:, None] + coarse[low + 1] * part[:, None]
     both = rows[:, low] * (1 - part) + rows[:, low + 1] * part
-    return (both * 1.5).astype(np.float32)
+    noise: Floats = (both * 1.5).astype(np.float32)
+    return noise
 
 
 def _draw(rng: np.random.Generator, kind: Kind) -> list[Floats]:
@@ -109,9 +112,7 @@ class Sprites:
     def make(cls, seed: int) -> Sprites:
         """Draw all of them; the same seed gives the same stamps."""
         rng = np.random.default_rng([seed, 2])
-        return cls(
-            tuple(tuple(tuple(_draw(rng, kind)) for _ in range(VARIANTS)) for kind in Kind)
-        )
+        return cls(tuple(tuple(tuple(_draw(rng, kind)) for _ in range(VARIANTS)) for kind in Kind))
 
     def pick(self, kind: int, variant: int, angle: float) -> Floats:
         """Give the stamp nearest to `angle` (radians, clockwise from the x axis)."""

@@ -7,7 +7,6 @@ description. Tiles share their JPEG tables through tag 347.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from scripts.demo_slide.paint import Pixels
@@ -66,7 +66,10 @@ def split_tables(stream: bytes) -> Tables:
 def encode(pixels: Pixels) -> Tables:
     """Compress one tile, `(TILE, TILE, 3)` uint8."""
     stream = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(pixels), quality=QUALITY, colorspace="RGB", colorsubsampling=_SUBSAMPLING
+        np.ascontiguousarray(pixels),
+        quality=QUALITY,
+        colorspace="RGB",
+        colorsubsampling=_SUBSAMPLING,
     )
     return split_tables(stream)
 
@@ -194,12 +197,12 @@ def _strips(writer: tifffile.TiffWriter, picture: Pixels, note: str, page: dict[
 
 
 def _strip(rows: Pixels) -> bytes:
-    return simplejpeg.encode_jpeg(
+    stream: bytes = simplejpeg.encode_jpeg(
         np.ascontiguousarray(rows), quality=90, colorspace="RGB", colorsubsampling=_SUBSAMPLING
     )
+    return stream
 
 
 def shrink(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Give a smaller picture of `size` = (width, height)."""
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
-

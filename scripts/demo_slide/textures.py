@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-type Floats = NDArray[np.float32]
+type Floats = NDArray[np.floating[Any]]
 
 SIZE = 1024
 """Edge of every texture in pixels: a power of two, so that wrapping is a bit mask."""
