@@ -1,0 +1,13 @@
+"""A location becomes a store."""
+
+from archive.blobs.filesystem import FilesystemBlobs
+from archive.blobs.location import BlobLocation, FolderLocation
+from archive.blobs.object_store import ObjectStoreBlobs
+from archive.blobs.store import BlobStore
+
+
+def open_blobs(location: BlobLocation) -> BlobStore:
+    """Open the store at `location`; raises `BlobsUnavailable` when it cannot be used."""
+    if isinstance(location, FolderLocation):
+        return FilesystemBlobs(location.folder, staging=location.staging)
+    return ObjectStoreBlobs(location)
