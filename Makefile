@@ -5,7 +5,7 @@ SHELL := bash
 # MinIO, when scripts/provide builds one, lands here, outside the checkout.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coverslip/bin:$(PATH)
 # Given on the command line: make run SLIDE=~/slides/one.svs PORT=9090 DATA=/srv/coverslip
-export SLIDE PORT DATA
+export SLIDE PORT DATA SETUP_PYTHON SETUP_NODE
 
 .PHONY: help setup run test bench lock format clean
 
@@ -17,7 +17,7 @@ setup: ## everything the archive runs on, inside this folder
 	@scripts/setup
 
 run: setup ## start the archive on http://127.0.0.1:8080 [SLIDE=file PORT=8080 DATA=folder]
-	@exec .venv/bin/python scripts/run.py
+	@exec .venv/bin/python -m scripts.run
 
 test: setup ## everything that must hold before a change goes in
 	@scripts/test

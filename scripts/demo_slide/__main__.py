@@ -132,7 +132,10 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args()
     started = time.monotonic()
-    make(chosen.out, seed=chosen.seed, processes=chosen.processes)
+    try:
+        make(chosen.out, seed=chosen.seed, processes=chosen.processes)
+    except KeyboardInterrupt:
+        return 130
     size = chosen.out.stat().st_size / 1e6
     seconds = time.monotonic() - started
     sys.stdout.write(f"{chosen.out}: {WIDTH} x {HEIGHT} px, {size:.0f} MB, in {seconds:.0f} s\n")

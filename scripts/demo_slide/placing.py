@@ -10,8 +10,9 @@ from scripts.demo_slide.scene import EPITHELIUM, HEIGHT, WIDTH, Fields, Placed, 
 from scripts.demo_slide.sprites import VARIANTS, Kind
 
 if TYPE_CHECKING:
-    from scripts.demo_slide.textures import Floats
     from numpy.typing import NDArray
+
+    from scripts.demo_slide.textures import Floats
 
 _SPACING = 21.0
 
