@@ -112,7 +112,11 @@ class FilesystemBlobs:
     def keys(self, prefix: str = "") -> Iterator[BlobKey]:
         """Give the keys (see `BlobStore.keys`)."""
         with self._reporting():
-            shards = sorted(entry.name for entry in os.scandir(self.folder) if len(entry.name) == 2)
+            shards = sorted(
+                entry.name
+                for entry in os.scandir(self.folder)
+                if len(entry.name) == 2 and entry.is_dir()
+            )
         for shard in shards:
             if not f"{shard}/".startswith(prefix[:3]):
                 continue

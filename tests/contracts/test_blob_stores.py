@@ -1,0 +1,65 @@
+"""The contract of `BlobStore`, held to by every implementation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archive.blobs import BlobStore, FilesystemBlobs, ObjectStoreBlobs, Staging
+from archive.blobs.store import SupportsLocalPath
+from tests.contracts.blob_store import CONTENT, BlobStoreContract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.minio_server import MinioServer
+
+
+class TestAFolder(BlobStoreContract):
+    """Staged files are on the same file system, and are linked into place."""
+
+    @pytest.fixture
+    def blobs(self, tmp_path: Path) -> Iterator[BlobStore]:
+        blobs = FilesystemBlobs(tmp_path / "blobs", staging=tmp_path / "staging", open_files=3)
+        yield blobs
+        blobs.close()
+
+    def test_it_has_local_paths(self, blobs: BlobStore, staging: Staging) -> None:
+        key = self.put(blobs, staging, CONTENT)
+        assert isinstance(blobs, SupportsLocalPath)
+        assert blobs.local_path(key).read_bytes() == CONTENT
+
+
+class TestAFolderThatCopies(BlobStoreContract):
+    """Staged files are not our own scratch, and are copied."""
+
+    @pytest.fixture
+    def blobs(self, tmp_path: Path) -> Iterator[BlobStore]:
+        blobs = FilesystemBlobs(tmp_path / "blobs")
+        yield blobs
+        blobs.close()
+
+
+class TestABucket(BlobStoreContract):
+    """A bucket of its own."""
+
+    @pytest.fixture
+    def blobs(self, minio_server: MinioServer) -> Iterator[BlobStore]:
+        blobs = ObjectStoreBlobs(minio_server.bucket())
+        yield blobs
+        blobs.close()
+
+    def test_it_has_no_local_paths(self, blobs: BlobStore) -> None:
+        assert not isinstance(blobs, SupportsLocalPath)
+
+
+class TestAPrefixOfABucket(BlobStoreContract):
+    """A bucket that holds other things too."""
+
+    @pytest.fixture
+    def blobs(self, minio_server: MinioServer) -> Iterator[BlobStore]:
+        blobs = ObjectStoreBlobs(minio_server.bucket(prefix="pathology/slides"))
+        yield blobs
+        blobs.close()
