@@ -1,0 +1,162 @@
+"""What the pictures of an instance hang on, read from its metadata as they are kept (DICOM JSON).
+
+Owns the way from metadata to `rendering.PictureFacts` and to the places of tiles; the metadata come
+from the catalog, bulk data by a function of the caller.
+"""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archive.model.frames import PixelDescription
+from archive.rendering import Palette, PictureFacts, windows_of
+
+Metadata = Mapping[str, Any]
+"""DICOM JSON: tag → attribute."""
+ReadBulkData = Callable[[str], bytes]
+"""Attribute path, as behind ``bulkdata/`` → bytes, little endian."""
+
+_OPTICAL_PATHS, _ICC_PROFILE = "00480105", "00282000"
+_SHARED = "52009229"
+_FRAME_VOI, _TRANSFORMATION = "00289132", "00289145"
+_DESCRIPTORS = ("00281101", "00281102", "00281103")
+_TABLES = ("00281201", "00281202", "00281203")
+
+
+@dataclass(frozen=True, slots=True)
+class TileGrid:
+    """How the frames of a tiled instance make one image (PS3.3 §C.7.6.17.3)."""
+
+    rows: int
+    """Of the total pixel matrix."""
+    columns: int
+    full: bool
+    """TILED_FULL: frames go along the rows of tiles, plane after plane, path after path."""
+
+
+def picture_facts(
+    metadata: Metadata,
+    pixels: PixelDescription,
+    transfer_syntax_uid: str,
+    read_bulk_data: ReadBulkData,
+) -> PictureFacts:
+    """Read what pictures hang on.
+
+    Windows and rescaling are taken from the data set or the shared functional groups; ones that
+    differ by frame are left aside, and the values of a frame are then stretched from lowest to
+    highest.
+    """
+    shared = _item(metadata, _SHARED)
+    voi = _item(shared, _FRAME_VOI) or metadata
+    rescale = _item(shared, _TRANSFORMATION) or metadata
+    palette = None
+    if pixels.photometric_interpretation == "PALETTE COLOR":
+        palette = _palette(metadata, read_bulk_data)
+    shapes = _values(voi, "00281056")
+    return PictureFacts(
+        pixels=pixels,
+        transfer_syntax_uid=transfer_syntax_uid,
+        icc_profile=_icc_profile(metadata, read_bulk_data),
+        window=windows_of(
+            _numbers(voi, "00281050"), _numbers(voi, "00281051"), shapes[0] if shapes else None
+        ),
+        rescale_slope=_number(rescale, "00281053", 1.0) or 1.0,
+        rescale_intercept=_number(rescale, "00281052", 0.0),
+        palette=palette,
+        inverted=_values(metadata, "20500020") == ["INVERSE"],
+    )
+
+
+def tile_grid(metadata: Metadata) -> TileGrid | None:
+    """Give the grid of a tiled instance; None for an instance that is not tiled."""
+    columns, rows = _number(metadata, "00480006", 0), _number(metadata, "00480007", 0)
+    if columns < 1 or rows < 1:
+        return None
+    full = _values(metadata, "00209311") == ["TILED_FULL"]
+    return TileGrid(int(rows), int(columns), full)
+
+
+def tile_places(per_frame: Sequence[Metadata]) -> NDArray[np.int64] | None:
+    """Give where each frame lies, from the items of the per-frame functional groups.
+
+    Returns
+    -------
+    (frames, 2) int64 or None
+        Row and column of the upper left pixel, zero-based; None where they are not told.
+    """
+    places = []
+    for item in per_frame:
+        position = _item(item, "0048021A")
+        column, row = _number(position, "0048021E", 0), _number(position, "0048021F", 0)
+        if column < 1 or row < 1:
+            return None
+        places.append((int(row) - 1, int(column) - 1))
+    return np.array(places, np.int64) if places else None
+
+
+def _icc_profile(metadata: Metadata, read: ReadBulkData) -> bytes | None:
+    """Give the profile of the first optical path, or of the image itself (PS3.3 §C.11.15)."""
+    inside = _item(metadata, _OPTICAL_PATHS).get(_ICC_PROFILE)
+    if inside is not None:
+        return _binary(inside, f"{_OPTICAL_PATHS}/0/{_ICC_PROFILE}", read)
+    return _binary(metadata.get(_ICC_PROFILE), _ICC_PROFILE, read)
+
+
+def _binary(attribute: Metadata | None, path: str, read: ReadBulkData) -> bytes | None:
+    if attribute is None:
+        return None
+    if "InlineBinary" in attribute:
+        return base64.b64decode(attribute["InlineBinary"])
+    if "BulkDataURI" in attribute:
+        return read(path)
+    return None
+
+
+def _palette(metadata: Metadata, read: ReadBulkData) -> Palette | None:
+    """Palette tables of 8 or 16 bits an entry; segmented ones are not read (PS3.3 §C.7.9)."""
+    channels = []
+    first = 0
+    for descriptor_tag, table_tag in zip(_DESCRIPTORS, _TABLES, strict=True):
+        descriptor = _numbers(metadata, descriptor_tag)
+        data = _binary(metadata.get(table_tag), table_tag, read)
+        if len(descriptor) != 3 or data is None:
+            return None
+        entries, first, bits = (int(number) for number in descriptor)
+        entries = entries or 65536
+        if len(data) >= 2 * entries:
+            table = np.frombuffer(data, "<u2", entries)
+            channels.append(table >> (8 if bits == 16 or int(table.max()) > 255 else 0))
+        elif len(data) >= entries:
+            channels.append(np.frombuffer(data, np.uint8, entries).astype(np.uint16))
+        else:
+            return None
+    return Palette(first, np.stack(channels, axis=1).astype(np.uint8))
+
+
+def _item(metadata: Metadata, tag: str) -> Metadata:
+    values = metadata.get(tag, {}).get("Value") or [{}]
+    item: Metadata = values[0] or {}
+    return item
+
+
+def _values(metadata: Metadata, tag: str) -> list[Any]:
+    return list(metadata.get(tag, {}).get("Value", []))
+
+
+def _numbers(metadata: Metadata, tag: str) -> list[float]:
+    numbers = []
+    for value in _values(metadata, tag):
+        try:
+            numbers.append(float(value))
+        except (TypeError, ValueError):
+            return []
+    return numbers
+
+
+def _number(metadata: Metadata, tag: str, default: float) -> float:
+    numbers = _numbers(metadata, tag)
+    return numbers[0] if numbers else default
