@@ -61,9 +61,27 @@ class SingleFrame:
         """Give the source's own bytes of the frame."""
         return None if self._source_data is None else iter((self._source_data,))
 
+    def matches(self, index: int, stored: bytes) -> bool:
+        """Whether a stored frame is this one."""
+        return stored == b"".join((self._frame.head, self._frame.body))
 
-def associated_picture(source: SourceFile, directory: Directory, role: Role) -> Picture:
+
+def associated_picture(
+    source: SourceFile,
+    directory: Directory,
+    role: Role,
+    *,
+    base: Directory | None = None,
+    spacing_um: tuple[float, float] | None = None,
+) -> Picture:
     """Return a label, overview or thumbnail as a picture.
+
+    Parameters
+    ----------
+    base
+        The level that a thumbnail shows in small.
+    spacing_um
+        Width and height of a pixel of a label or overview in µm, where the file says it.
 
     Raises
     ------
@@ -100,6 +118,10 @@ def associated_picture(source: SourceFile, directory: Directory, role: Role) -> 
         tile_rows=tile[1],
         frames=frames,
         route=route,
+        shrink=(
+            (base.columns / directory.columns, base.rows / directory.rows) if base else (1.0, 1.0)
+        ),
+        spacing_um=spacing_um,
     )
 
 
@@ -120,6 +142,7 @@ def _joined(source: SourceFile, directory: Directory) -> SingleFrame | None:
             directory.jpeg_tables, strips, columns=directory.columns, rows=directory.rows, rgb=rgb
         )
         data = [_entropy_coded(strip) for strip in strips]
+        data[-1] = bytes(data[-1]) + jpeg.EOI
     except (jpeg.MalformedStream, UnsupportedCompression):
         return None  # decoding it either works or says what is wrong
     return SingleFrame(pixel_format, Frame(head, body), data)

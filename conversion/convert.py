@@ -153,8 +153,7 @@ def convert(
         report.expect(source.size, slide, hashing=request.source_sha256 is None)
         sha256 = request.source_sha256 or source.sha256(report.advance)
         uids = SlideUids(sha256, request)
-        base = slide.pictures[0]
-        facts = SlideFacts(request, uids, slide.properties, base.columns, base.rows)
+        facts = SlideFacts(request, uids, slide.properties)
         with _workplace(out_folder, uids.series) as work:
             instances = [
                 _instance(work, facts, picture, number, report)

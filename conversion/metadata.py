@@ -38,22 +38,19 @@ UNKNOWN_SPACING_MM: Final = 1.0
 #: Depth of the single focal plane in mm. DICOM demands a value above zero that no source states.
 _SLICE_THICKNESS_MM: Final = 0.001
 
+_UNKNOWN_SPACING = "the source does not say how large a pixel is: Pixel Spacing of 1 mm is no value"
+_NOMINAL_SPACING = (
+    "Pixel Spacing follows from the objective's power, the source has no measured one"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SlideFacts:
-    """What is the same for all instances of one slide.
-
-    Attributes
-    ----------
-    base_columns, base_rows
-        Total pixel matrix of the base level.
-    """
+    """What is the same for all instances of one slide."""
 
     request: ConversionRequest
     uids: SlideUids
     properties: SlideProperties
-    base_columns: int
-    base_rows: int
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
@@ -65,22 +62,23 @@ class SlideFacts:
             return self.properties.spacing_um[0] / 1000, self.properties.spacing_um[1] / 1000
         return UNKNOWN_SPACING_MM, UNKNOWN_SPACING_MM
 
-    def volume_mm(self) -> tuple[float, float]:
-        """Width and height of what the base level shows, in mm."""
-        width, height = self.spacing_mm
-        return width * self.base_columns, height * self.base_rows
+    def spacing_of(self, picture: Picture) -> tuple[float, float]:
+        """Width and height of a pixel of a picture in mm."""
+        if picture.role in (Role.VOLUME, Role.THUMBNAIL):
+            width, height = self.spacing_mm
+            return width * picture.shrink[0], height * picture.shrink[1]
+        if picture.spacing_um is not None:
+            return picture.spacing_um[0] / 1000, picture.spacing_um[1] / 1000
+        return UNKNOWN_SPACING_MM, UNKNOWN_SPACING_MM
 
 
 def stand_ins(facts: SlideFacts, *, colour: bool) -> Iterator[str]:
     """Give a sentence for every value that stands for one nobody knows."""
     request, properties = facts.request, facts.properties
     if request.micrometres_per_pixel is None and properties.spacing_um is None:
-        yield (
-            "the source does not say how large a pixel is: Pixel Spacing is 1 mm, which means "
-            "unknown; give micrometres_per_pixel to set it"
-        )
+        yield f"{_UNKNOWN_SPACING}; give micrometres_per_pixel to set it"
     elif request.micrometres_per_pixel is None and properties.nominal_spacing:
-        yield "Pixel Spacing follows from the objective's power; the source has no measured one"
+        yield _NOMINAL_SPACING
     if properties.acquired is None:
         yield "the source has no date of acquisition: 1900-01-01 means unknown"
     if request.container_id is None:
@@ -186,11 +184,21 @@ def _image(dataset: Dataset, facts: SlideFacts, picture: Picture, number: int) -
     dataset.VolumetricProperties = "VOLUME"
     dataset.FocusMethod = "AUTO"
     dataset.ExtendedDepthOfField = "NO"
-    comment = next((c for c in stand_ins(facts, colour=False) if "Pixel Spacing" in c), None)
+    comment = spacing_comment(facts, picture)
     if comment:
         dataset.ImageComments = comment
     if picture.role in (Role.VOLUME, Role.THUMBNAIL):
         dataset.PyramidUID = UID(facts.uids.pyramid)
+
+
+def spacing_comment(facts: SlideFacts, picture: Picture) -> str | None:
+    """Return what a reader of the instance must know of its Pixel Spacing, if anything."""
+    if facts.spacing_of(picture) == (UNKNOWN_SPACING_MM * picture.shrink[0],) * 2:
+        return _UNKNOWN_SPACING
+    nominal = facts.properties.nominal_spacing and facts.request.micrometres_per_pixel is None
+    if nominal and picture.role in (Role.VOLUME, Role.THUMBNAIL):
+        return _NOMINAL_SPACING
+    return None
 
 
 def image_type(picture: Picture) -> tuple[str, str, str, str]:
@@ -232,9 +240,6 @@ def _tiles(dataset: Dataset, facts: SlideFacts, picture: Picture) -> None:
     dataset.TotalPixelMatrixColumns = picture.columns
     dataset.TotalPixelMatrixRows = picture.rows
     dataset.TotalPixelMatrixFocalPlanes = 1
-    width, height = facts.volume_mm()
-    dataset.ImagedVolumeWidth, dataset.ImagedVolumeHeight = width, height
-    dataset.ImagedVolumeDepth = _SLICE_THICKNESS_MM
     # No source says where on the glass its first pixel lies in terms of DICOM's slide coordinates,
     # so the slide's origin is put there: right within the slide, arbitrary beyond it.
     origin = Dataset()
@@ -245,18 +250,29 @@ def _tiles(dataset: Dataset, facts: SlideFacts, picture: Picture) -> None:
     organization.DimensionOrganizationUID = UID(facts.uids.dimension_organization)
     dataset.DimensionOrganizationSequence = Sequence([organization])
     dataset.DimensionOrganizationType = "TILED_FULL"
-    measures = Dataset()
-    measures.PixelSpacing = [decimal(height / picture.rows), decimal(width / picture.columns)]
-    measures.SliceThickness = decimal(_SLICE_THICKNESS_MM)
     frame_type = Dataset()
     frame_type.FrameType = list(image_type(picture))
     shared = Dataset()
-    shared.PixelMeasuresSequence = Sequence([measures])
     shared.WholeSlideMicroscopyImageFrameTypeSequence = Sequence([frame_type])
     path = Dataset()
     path.OpticalPathIdentifier = "0"
     shared.OpticalPathIdentificationSequence = Sequence([path])
+    _measures(dataset, shared, picture, facts.spacing_of(picture))
     dataset.SharedFunctionalGroupsSequence = Sequence([shared])
+
+
+def _measures(
+    dataset: Dataset, shared: Dataset, picture: Picture, spacing: tuple[float, float]
+) -> None:
+    """Fill PS3.3 §C.7.6.16.2.1 and §C.8.12.4.1.2."""
+    width, height = spacing
+    measures = Dataset()
+    measures.PixelSpacing = [decimal(height), decimal(width)]  # between rows, between columns
+    measures.SliceThickness = decimal(_SLICE_THICKNESS_MM)
+    shared.PixelMeasuresSequence = Sequence([measures])
+    dataset.ImagedVolumeWidth = picture.columns * width
+    dataset.ImagedVolumeHeight = picture.rows * height
+    dataset.ImagedVolumeDepth = _SLICE_THICKNESS_MM
 
 
 def _optical_path(dataset: Dataset, facts: SlideFacts, picture: Picture) -> None:

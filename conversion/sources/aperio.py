@@ -39,11 +39,11 @@ def read(source: SourceFile, facts: TiffFacts) -> Slide:
         raise DamagedSource("the file is named by Aperio but has no tiled image")
     warnings: list[str] = []
     pictures = list(pyramid_levels(source, levels, warnings))
-    pictures.extend(_associated(source, facts))
+    pictures.extend(_associated(source, facts, levels[0]))
     return Slide(_NAME, tuple(pictures), properties(facts.directories[0]), tuple(warnings))
 
 
-def _associated(source: SourceFile, facts: TiffFacts) -> list[Picture]:
+def _associated(source: SourceFile, facts: TiffFacts, base: Directory) -> list[Picture]:
     found: dict[Role, Directory] = {}
     for directory in facts.directories[1:]:
         role = _role(directory)
@@ -52,7 +52,9 @@ def _associated(source: SourceFile, facts: TiffFacts) -> list[Picture]:
         if role is not None:
             found.setdefault(role, directory)
     order = (Role.THUMBNAIL, Role.OVERVIEW, Role.LABEL)
-    return [associated_picture(source, found[role], role) for role in order if role in found]
+    return [
+        associated_picture(source, found[role], role, base=base) for role in order if role in found
+    ]
 
 
 def _role(directory: Directory) -> Role | None:

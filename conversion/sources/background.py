@@ -24,8 +24,6 @@ def white_frame(pixel_format: PixelFormat, directory: Directory) -> Frame:
     white = np.full(shape, 255, np.uint8)
     if pixel_format.transfer_syntax in (JPEG_2000, JPEG_2000_LOSSLESS):
         reversible = pixel_format.transfer_syntax == JPEG_2000_LOSSLESS
-        if pixel_format.photometric.startswith("YBR_FULL"):
-            white[..., 1:] = 128
         mct = pixel_format.photometric in ("YBR_RCT", "YBR_ICT")
         return Frame(
             b"",
@@ -55,6 +53,6 @@ def _white_jpeg(white: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], f: Pixel
             level=90,
             colorspace="RGB",
             outcolorspace="YCBCR",
-            subsampling="422" if f.photometric == "YBR_FULL_422" else "444",
+            subsampling="422",
         )
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from conversion.errors import DamagedSource, UnsupportedCompression
 from conversion.manifest import Role, Route
 from conversion.sources import tiff
 from conversion.sources.background import white_frame
+from conversion.sources.encoded import EncodedTiles
+from conversion.sources.jpeg2000_tiles import Jpeg2000Tiles
 from conversion.sources.slide import Picture
 from conversion.sources.tiles import JpegTiles, PassedThroughTiles
 
@@ -68,6 +71,7 @@ def pyramid_levels(
             tile_rows=directory.segment_rows,
             frames=frames,
             route=route,
+            shrink=shrink(base, directory),
         )
 
 
@@ -88,8 +92,12 @@ def level_frames(source: SourceFile, directory: Directory) -> tuple[Frames, Rout
     stream = _stream(directory)
     if stream is not None:
         return PassedThroughTiles(source, directory, stream, white_frame), Route.PASSED_THROUGH
+    plain = (tiff.WHITE_IS_ZERO, tiff.BLACK_IS_ZERO) if directory.samples == 1 else (tiff.RGB,)
+    if directory.compression in tiff.LOSSLESS and directory.photometric in plain:
+        return EncodedTiles(source, directory), Route.ENCODED
     raise UnsupportedCompression(
-        f"tiles are stored as {directory.compression_name}; JPEG and JPEG 2000 are converted",
+        f"tiles are stored as {directory.compression_name} with photometric interpretation "
+        f"{directory.photometric}; JPEG, JPEG 2000 and lossless RGB or gray are converted",
         format="TIFF",
         compression=directory.compression_name,
     )
@@ -98,14 +106,39 @@ def level_frames(source: SourceFile, directory: Directory) -> tuple[Frames, Rout
 def _stream(directory: Directory) -> Stream | None:
     if directory.compression == tiff.JPEG:
         return JpegTiles(directory)
+    if directory.compression in (tiff.APERIO_J2K_YCBCR, tiff.APERIO_J2K_RGB, tiff.JPEG_2000):
+        return Jpeg2000Tiles(directory)
     return None
 
 
+def is_smaller_copy(base: Directory, level: Directory) -> bool:
+    """Whether a directory has the shape of the base in small, up to rounding to whole pixels."""
+    if not base.columns or not level.columns or level.columns > base.columns:
+        return False
+    rows = base.rows * level.columns / base.columns
+    slack = max(2.0, _SHAPE_TOLERANCE * rows)
+    return level.rows <= base.rows and abs(rows - level.rows) <= slack
+
+
+def shrink(base: Directory, level: Directory) -> tuple[float, float]:
+    """Return by how much a level is smaller than the base, across and down.
+
+    Scanners halve and drop the odd pixel, so 2033 columns become 63 after five halvings: the
+    factor is 32, not 32.27. The power of two, else the whole number, that explains the level's size
+    is taken; where none does, the sizes are divided.
+    """
+    ratio = base.columns / level.columns
+    for factor in (2 ** round(math.log2(ratio)), round(ratio)):
+        if all(
+            size // factor <= small <= -(-size // factor)
+            for size, small in ((base.columns, level.columns), (base.rows, level.rows))
+        ):
+            return float(factor), float(factor)
+    return ratio, base.rows / level.rows
+
+
 def _check_shape(base: Directory, level: Directory) -> None:
-    """Refuse a level that is not the base in small."""
-    shrink = base.columns / level.columns
-    rows = base.rows / shrink
-    if abs(rows - level.rows) > max(2.0, _SHAPE_TOLERANCE * rows):
+    if not is_smaller_copy(base, level):
         raise DamagedSource(
             f"image {level.index + 1} of {level.columns} x {level.rows} pixels is no smaller copy "
             f"of image {base.index + 1} of {base.columns} x {base.rows}",

@@ -87,6 +87,9 @@ class Frames(Protocol):
         whole code stream. None where frames are coded anew.
         """
 
+    def matches(self, index: int, stored: bytes) -> bool:
+        """Whether a stored frame, where it was coded anew, shows what the source's tile shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -100,6 +103,12 @@ class Picture:
         Total pixel matrix in pixels.
     route
         How its pixels get into the instance.
+    shrink
+        Width and height of the base level in pixels to one of this picture's, for a VOLUME or
+        THUMBNAIL.
+    spacing_um
+        Width and height of a pixel in µm of a LABEL or OVERVIEW, which another camera took; None
+        where nobody knows.
     """
 
     role: Role
@@ -110,6 +119,8 @@ class Picture:
     tile_rows: int
     frames: Frames
     route: Route
+    shrink: tuple[float, float] = (1.0, 1.0)
+    spacing_um: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,12 @@ class Directory:
     software: str
     resolution_um: tuple[float, float] | None
     icc_profile: bytes | None
-    page: Any  # tifffile.TiffPage, for decoding only
+    page: Any  # tifffile.TiffPage, for decoding and further tags
+
+    def tag(self, number: int) -> Any:  # noqa: ANN401 - whatever the file has there
+        """Return the value of another tag, or None."""
+        entry = self.page.tags.get(number)
+        return None if entry is None else entry.value
 
     @property
     def segments_across(self) -> int:

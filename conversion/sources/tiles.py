@@ -138,8 +138,9 @@ def jpeg_format(header: jpeg.JpegHeader, *, rgb: bool) -> PixelFormat:
     elif rgb:
         photometric = "RGB"
     else:
-        # YBR_FULL_422 stands for every subsampled JPEG, 4:2:0 too (PS3.5 §8.2.1).
-        photometric = "YBR_FULL_422" if header.subsampled else "YBR_FULL"
+        # Whatever the subsampling, 4:4:4 and 4:2:0 too: it is the only term for a YCbCr JPEG that a
+        # whole slide image may have (PS3.3 §C.8.12.4, PS3.5 §8.2.1), and decoders go by the stream.
+        photometric = "YBR_FULL_422"
     return PixelFormat(syntax, photometric, samples, "ISO_10918_1")
 
 
@@ -190,6 +191,10 @@ class PassedThroughTiles:
         data = self._stream.data
         for raw in self._raw():
             yield (data(raw),) if raw else ()
+
+    def matches(self, index: int, stored: bytes) -> bool:
+        """Say no: these frames are compared by `source_data`."""
+        return False
 
     def _raw(self) -> Iterator[bytes]:
         read = self._source.read
