@@ -7,7 +7,7 @@ first byte is sent.
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -258,52 +258,47 @@ class MultipartWriter:
 
     Attributes
     ----------
-    part_type
-        Content-Type of every part, parameters included.
     root_type
         The ``type`` parameter of the whole: a media type without parameters.
     """
 
-    part_type: str
     root_type: str
     boundary: str
 
     @classmethod
-    def of(cls, part_type: str, root_type: str | None = None) -> "MultipartWriter":
+    def of(cls, root_type: str) -> "MultipartWriter":
         """Make a writer with a fresh boundary of 128 random bits, which no content will hold."""
-        root = part_type.partition(";")[0] if root_type is None else root_type
-        return cls(part_type, root, secrets.token_hex(16))
+        return cls(root_type, secrets.token_hex(16))
 
     @property
     def content_type(self) -> str:
         """Content-Type of the whole."""
         return f'multipart/related; type="{self.root_type}"; boundary={self.boundary}'
 
-    def opening(self, *, first: bool, location: str | None = None) -> bytes:
-        """Give what goes before the content of a part; `first` has no CRLF before its boundary."""
-        extra = "" if location is None else f"Content-Location: {location}\r\n"
+    def opening(self, part_type: str, *, first: bool) -> bytes:
+        """Give what goes before a part's content; the first has no CRLF before its boundary."""
         lead = "" if first else "\r\n"
-        text = f"{lead}--{self.boundary}\r\nContent-Type: {self.part_type}\r\n{extra}\r\n"
-        return text.encode("ascii")
+        return f"{lead}--{self.boundary}\r\nContent-Type: {part_type}\r\n\r\n".encode("ascii")
 
     @property
     def closing(self) -> bytes:
         """What goes behind the content of the last part."""
         return f"\r\n--{self.boundary}--\r\n".encode("ascii")
 
-    def length(self, lengths: Sequence[int], locations: Sequence[str] | None = None) -> int:
-        """Give the length in bytes of a body whose parts have these lengths."""
-        total = sum(lengths) + len(self.closing)
-        for index in range(len(lengths)):
-            location = None if locations is None else locations[index]
-            total += len(self.opening(first=index == 0, location=location))
+    def length(self, parts: Iterable[tuple[str, int]]) -> int:
+        """Give the length in bytes of a body whose parts have these types and lengths."""
+        total = len(self.closing)
+        first = True
+        for part_type, length in parts:
+            total += len(self.opening(part_type, first=first)) + length
+            first = False
         return total
 
-    def body(self, contents: Iterable[bytes]) -> Iterator[bytes]:
-        """Give the body piece by piece, one piece of `contents` a part."""
+    def body(self, parts: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+        """Give the body piece by piece of the types and contents of its parts."""
         first = True
-        for content in contents:
-            yield self.opening(first=first)
+        for part_type, content in parts:
+            yield self.opening(part_type, first=first)
             yield content
             first = False
         yield self.closing

@@ -35,6 +35,7 @@ from archive.errors import (
 )
 from auth import Forbidden, Unauthenticated
 from auth.errors import TokensUnavailable
+from dicomweb.responses import RangeNotSatisfiable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -86,6 +87,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     InstanceConflict: Kind(409, "instance-conflict", "The identifier is taken by other content"),
     TooLarge: Kind(413, "too-large", "The request is larger than is taken"),
     UnsupportedMedia: Kind(415, "unsupported-media-type", "The media type is not taken here"),
+    RangeNotSatisfiable: Kind(416, "range-not-satisfiable", "The range lies behind the end"),
     CatalogUnavailable: Kind(503, "catalog-unavailable", "The database does not answer", _RETRY),
     TokensUnavailable: Kind(503, "catalog-unavailable", "The database does not answer", _RETRY),
     BlobsUnavailable: Kind(503, "blobs-unavailable", "The blob store does not answer", _RETRY),
@@ -146,8 +148,12 @@ def answer(error: Exception) -> Response:
         _log_alarm(error)
     elif kind.status >= 500:
         logger.warning("%s: %s", type(error).__name__, error)
+    headers = {}
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
     available = list(error.available) if isinstance(error, NotAcceptable) else None
-    return problem(kind, str(error) if kind.told else None, available=available)
+    detail = str(error) if kind.told else None
+    return problem(kind, detail, headers=headers, available=available)
 
 
 def _of_router(error: HTTPException) -> Response:

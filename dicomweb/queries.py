@@ -63,8 +63,6 @@ class SearchRequest:
     query: Query
     unsupported: tuple[str, ...] = ()
     """Names of parameters that were left out: never values, which may be a patient's."""
-    accept: tuple[str, ...] = ()
-    """Values of the `accept` parameter (PS3.18 §8.3.3.1)."""
 
 
 @dataclass(slots=True)
@@ -76,7 +74,6 @@ class _Draft:
     include_all: bool = False
     unsupported: list[str] = field(default_factory=list)
     single: dict[str, str] = field(default_factory=dict)
-    accept: list[str] = field(default_factory=list)
 
 
 def parse_parameters(query_string: bytes) -> list[tuple[str, str]]:
@@ -151,7 +148,7 @@ def parse_search(
         offset=min(_natural("offset", draft.single.get("offset"), 0), _BIGGEST),
         fuzzy=fuzzy,
     )
-    return SearchRequest(query, tuple(draft.unsupported), tuple(draft.accept))
+    return SearchRequest(query, tuple(draft.unsupported))
 
 
 def parse_attribute(text: str) -> TagPath | None:
@@ -188,8 +185,8 @@ def _take(draft: _Draft, name: str, value: str) -> None:
     """Sort one parameter into the draft."""
     if name == "includefield":
         _take_include(draft, value)
-    elif name == "accept":
-        draft.accept.append(value)
+    elif name in {"accept", "transfer-syntax"}:
+        pass  # negotiation's (PS3.18 §8.3.3.1, §8.7.3.5.4)
     elif name in _OTHERS:
         if name in draft.single:
             raise MalformedQuery(name, "given more than once")

@@ -1,0 +1,1 @@
+"""What DICOMweb has no words for: ours, under /api, and marked non-standard."""

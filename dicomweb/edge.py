@@ -1,0 +1,164 @@
+"""The outermost layer: what holds for every request and every answer, whatever becomes of it.
+
+Errors become problems here, answers are counted, HEAD and OPTIONS are answered from GET and the
+router, and CORS (Fetch Standard §3.2) and the security headers are set on everything, errors too.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Collection
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dicomweb import problems
+from dicomweb.metrics import Metrics
+from dicomweb.responses import ResponseCut
+
+access_log = logging.getLogger("dicomweb.access")
+
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_EXPOSED = (
+    "Content-Length, Content-Location, Content-Range, Content-Type, ETag, Location, Retry-After, "
+    "Warning, WWW-Authenticate"
+)
+_ALLOWED_HEADERS = (
+    "accept, accept-language, authorization, content-encoding, content-language, content-type, "
+    "if-match, if-none-match, range, x-requested-with"
+)
+_PREFLIGHT_SECONDS = "7200"  # the most that Chromium believes
+_KNOWN_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
+
+
+class Edge:
+    """ASGI middleware around the whole application.
+
+    Parameters
+    ----------
+    allowed
+        Gives the methods that a path has; none for a path that there is not.
+    cors_origins
+        Origins whose pages may call us; `*` is any.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        allowed: Callable[[Scope], Collection[str]],
+        cors_origins: Collection[str],
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._allowed = allowed
+        self._origins = frozenset(cors_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            # The copy is for us: the server must go on knowing that no body may follow.
+            scope = {**scope, "method": "GET"}
+        extra = self._extra_headers(scope)
+        status = sent = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *extra]
+            elif is_head:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                if message.get("more_body"):
+                    raise ResponseCut
+                return
+            else:
+                sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._respond(scope, receive, sending)
+        except ResponseCut:
+            pass
+        except ClientDisconnect:
+            status = status or 499  # nobody is there to read it; the number is nginx's
+        except Exception as error:  # noqa: BLE001 — the one place where everything ends
+            response = problems.answer(error)
+            if status == 0:
+                await response(scope, receive, sending)
+            # Else the body stays unfinished: the server closes the connection, and the client
+            # sees that the length is not what it was told.
+        finally:
+            self._count(scope, "HEAD" if is_head else scope["method"], status, started, sent)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "OPTIONS":
+            await self._options(scope)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _options(self, scope: Scope) -> Response:
+        """Answer OPTIONS for any path, a browser's preflight among them: it carries no token."""
+        methods = ", ".join(sorted({*self._allowed(scope), "OPTIONS"}))
+        headers = {"Allow": methods}
+        asked = Headers(scope=scope)
+        if "access-control-request-method" in asked and self._cors(scope):
+            headers |= {
+                "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
+                "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
+                "Access-Control-Max-Age": _PREFLIGHT_SECONDS,
+            }
+        return Response(status_code=204, headers=headers)
+
+    def _extra_headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        if not self._origins:
+            return [_NOSNIFF]
+        return [_NOSNIFF, *self._cors(scope)]
+
+    def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """Give the CORS headers for the origin that is asking; none for one that may not."""
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+        vary = (b"vary", b"Origin")
+        if "*" in self._origins:
+            allowed = b"*"
+        elif origin is None or origin.decode("latin-1") not in self._origins:
+            return [vary] if self._origins else []
+        else:
+            allowed = origin
+        return [
+            (b"access-control-allow-origin", allowed),
+            (b"access-control-expose-headers", _EXPOSED.encode()),
+            # A page under COEP may then draw our pictures.
+            (b"cross-origin-resource-policy", b"cross-origin"),
+            vary,
+        ]
+
+    def _count(self, scope: Scope, method: str, status: int, started: float, sent: int) -> None:
+        route = getattr(scope.get("route"), "path", None) or "(none)"
+        method = method if method in _KNOWN_METHODS else "OTHER"
+        seconds = time.perf_counter() - started
+        self._metrics.answered(method, route, status, seconds, sent)
+        if access_log.isEnabledFor(logging.DEBUG):
+            # The template, not the path: a query string holds patients' names.
+            access_log.debug("%s %s %d %d bytes %.4f s", method, route, status, sent, seconds)
+
+
+class WithoutQuery(logging.Filter):
+    """Takes the query string out of uvicorn's access log: it holds patients' names."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record's path; let it through."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                re.sub(r"\?.*", "?…", one, flags=re.DOTALL) if isinstance(one, str) else one
+                for one in record.args
+            )
+        return True

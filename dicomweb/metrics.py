@@ -1,0 +1,100 @@
+"""What the server counts of itself, in the form that Prometheus reads.
+
+With several worker processes each counts for itself. `prometheus_client` adds them up when
+PROMETHEUS_MULTIPROC_DIR names a folder before it is first imported; whoever starts the workers
+sees to that.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+
+
+class Metrics:
+    """The figures of one application. Labels are route templates, never what somebody asked for."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "coverslip_http_requests",
+            "Requests answered",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "coverslip_http_request_seconds",
+            "Time from a request's header to the last byte of its answer",
+            ("route",),
+            buckets=_LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._sent = Counter(
+            "coverslip_http_sent_bytes", "Bytes of bodies sent", registry=self._registry
+        )
+        self._received = Counter(
+            "coverslip_http_received_bytes", "Bytes of bodies received", registry=self._registry
+        )
+        self._frames = Counter("coverslip_frames", "Frames sent", registry=self._registry)
+        self._located = Counter(
+            "coverslip_located",
+            "Instances located for frames, from memory or from the database",
+            ("source",),
+            registry=self._registry,
+        )
+        self._stored = Counter(
+            "coverslip_stored_instances",
+            "Instances received by what became of them",
+            ("status",),
+            registry=self._registry,
+        )
+        self._hit = self._located.labels("memory")
+        self._miss = self._located.labels("database")
+        self._of_route: dict[
+            tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]
+        ]
+        self._of_route = {}
+
+    def answered(self, method: str, route: str, status: int, seconds: float, sent: int) -> None:
+        """Count one answer."""
+        key = (method, route, status)
+        found = self._of_route.get(key)
+        if found is None:
+            found = (
+                self._requests.labels(method, route, str(status)).inc,
+                self._seconds.labels(route).observe,
+            )
+            self._of_route[key] = found
+        found[0]()
+        found[1](seconds)
+        if sent:
+            self._sent.inc(sent)
+
+    def received(self, size: int) -> None:
+        """Count bytes of a request's body."""
+        self._received.inc(size)
+
+    def frames(self, count: int, *, from_memory: bool) -> None:
+        """Count frames sent, and whether their instance was located without the database."""
+        self._frames.inc(count)
+        (self._hit if from_memory else self._miss).inc()
+
+    def stored(self, status: str) -> None:
+        """Count what became of one instance."""
+        self._stored.labels(status).inc()
+
+    def exposition(self) -> bytes:
+        """Give all figures, of every worker process where there are several."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -1,0 +1,193 @@
+"""Drawing for the rendered resources.
+
+Owns what a picture hangs on, which instance stands for many, and how many are drawn at a time.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from numpy.typing import NDArray
+
+from archive.archive import Archive, MetadataDocument
+from archive.composition import MAXIMUM_PIXELS, render_instance
+from archive.errors import CannotRender, NotFound
+from archive.model.attributes import Level
+from archive.model.identifiers import InstancePath, ResourcePath
+from archive.model.instances import BlobKey, StoredInstance
+from archive.model.query import Query, ResultRow
+from archive.picture_facts import TileGrid, picture_facts, tile_grid, tile_places
+from archive.render_options import RenderOptions
+from archive.rendering import PictureFacts, render_frame
+from auth import Visibility
+from dicomweb.problems import Busy
+
+WAIT_SECONDS = 20.0
+"""How long a request waits for its turn to draw before it is told to come back."""
+REMEMBERED = 128
+"""Instances whose facts are remembered: some kilobytes each, most of it the ICC profile."""
+MAXIMUM_CANDIDATES = 1000
+"""Instances of a series or study that are looked at for its thumbnail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawable:
+    """An instance, and all that its pictures hang on."""
+
+    instance: StoredInstance
+    facts: PictureFacts
+    grid: TileGrid | None
+    places: Any  # (frames, 2) int64 or None; only where the grid is not full
+
+
+class Pictures:
+    """Draws, a bounded number at a time: decoding takes a core and much memory."""
+
+    def __init__(self, maximum_pixels: int) -> None:
+        self._maximum_pixels = maximum_pixels
+        self._turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+        self._lock = threading.Lock()
+        self._known: OrderedDict[BlobKey, Drawable] = OrderedDict()
+
+    def drawable(self, archive: Archive, instance: StoredInstance, visible: Visibility) -> Drawable:
+        """Give what the pictures of an instance hang on; remembered, for a blob never changes.
+
+        Raises
+        ------
+        CannotRender
+            When it has no pixel data, or its frames are too large to be decoded.
+        """
+        with self._lock:
+            known = self._known.get(instance.blob_key)
+            if known is not None:
+                self._known.move_to_end(instance.blob_key)
+                return known
+        known = self._read(archive, instance, visible)
+        with self._lock:
+            self._known[instance.blob_key] = known
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return known
+
+    def draw(self, archive: Archive, drawable: Drawable, options: RenderOptions) -> bytes:
+        """Draw an instance as one picture; raises `CannotRender` when there is no single one."""
+        instance = drawable.instance
+        with self._turn():
+            return render_instance(
+                lambda numbers: archive.frames(instance, numbers),
+                drawable.facts,
+                options,
+                drawable.grid,
+                drawable.places,
+            )
+
+    def draw_frames(
+        self, archive: Archive, drawable: Drawable, numbers: Sequence[int], options: RenderOptions
+    ) -> list[bytes]:
+        """Draw frames, in the order asked for."""
+        contents = archive.frames(drawable.instance, numbers)
+        with self._turn():
+            return [
+                render_frame(content, drawable.facts, options, number=number)
+                for number, content in zip(numbers, contents, strict=True)
+            ]
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._turns.acquire(timeout=WAIT_SECONDS):
+            raise Busy("as many pictures are being drawn as this server draws at a time")
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _read(self, archive: Archive, instance: StoredInstance, visible: Visibility) -> Drawable:
+        pixels = instance.pixels
+        if pixels is None:
+            raise CannotRender("the instance has no pixel data")
+        if pixels.rows * pixels.columns > self._maximum_pixels:
+            raise CannotRender(
+                f"its frames of {pixels.columns} x {pixels.rows} are larger than are drawn"
+            )
+        document = _document(archive, instance.path, visible)
+        header = orjson.loads(document.header)
+        facts = picture_facts(
+            header,
+            pixels,
+            instance.transfer_syntax_uid,
+            lambda path: archive.bulk_data(instance, path),
+        )
+        grid = tile_grid(header)
+        places = None
+        small = grid is not None and grid.rows * grid.columns <= MAXIMUM_PIXELS
+        if grid is not None and small and not grid.full and document.per_frame is not None:
+            places = _places(document.per_frame)
+        return Drawable(instance, facts, grid, places)
+
+
+def thumbnail_of(archive: Archive, resource: ResourcePath, visible: Visibility) -> StoredInstance:
+    """Choose the instance whose picture stands for a series or a study.
+
+    The thumbnail of a slide where there is one (Image Type value 3, PS3.3 §C.8.12.4.1.1), else its
+    smallest level, else whatever can be drawn.
+
+    Raises
+    ------
+    NotFound
+        When there is nothing at all.
+    CannotRender
+        When nothing there can be drawn.
+    """
+    query = Query(
+        level=Level.INSTANCE,
+        study=resource.study,
+        series=resource.series,
+        limit=MAXIMUM_CANDIDATES,
+    )
+    rows = archive.search(query, visible=visible).rows
+    if not rows:
+        raise NotFound("there is no such study or series")
+    for row in sorted(rows, key=_unsuitability):
+        path = InstancePath.parse(row.study, row.series or "", row.instance or "")
+        instance = archive.locate(path, visible=visible)
+        if instance.pixels is not None and _total_pixels(row) <= MAXIMUM_PIXELS:
+            return instance
+    raise CannotRender("there is no instance with pixel data that is small enough to be drawn")
+
+
+def _unsuitability(row: ResultRow) -> tuple[int, int]:
+    """Order candidates: thumbnails, levels from the smallest, overviews, labels last."""
+    values = row.attributes.get("00080008", {}).get("Value", [])
+    flavour = values[2] if len(values) > 2 else ""
+    rank = {"THUMBNAIL": 0, "VOLUME": 1, "OVERVIEW": 3, "LABEL": 4}.get(flavour, 2)
+    return rank, _total_pixels(row)
+
+
+def _total_pixels(row: ResultRow) -> int:
+    """Pixels of the whole image, by its total pixel matrix or its frames."""
+    columns, rows = _number(row, "00480006"), _number(row, "00480007")
+    if columns and rows:
+        return columns * rows
+    return _number(row, "00280010") * _number(row, "00280011") * max(_number(row, "00280008"), 1)
+
+
+def _number(row: ResultRow, tag: str) -> int:
+    values = row.attributes.get(tag, {}).get("Value") or [0]
+    return int(values[0] or 0)
+
+
+def _document(archive: Archive, path: InstancePath, visible: Visibility) -> MetadataDocument:
+    resource = ResourcePath(path.study, path.series, path.instance)
+    return next(iter(archive.metadata(resource, visible=visible)))
+
+
+def _places(per_frame: bytes) -> NDArray[Any] | None:
+    """Read the places of tiles of a sparse instance from its per-frame functional groups."""
+    attribute = orjson.loads(per_frame)
+    items = attribute.get("Value", []) if isinstance(attribute, dict) else attribute
+    return tile_places(items)

@@ -1,0 +1,263 @@
+"""Frames as they are stored, or decoded (PS3.18 §10.4.1.1.6): the path that must be fast.
+
+A plain ASGI endpoint. On a warm cache, with blobs that are local files, it touches no database and
+no thread: a look-up in memory, one read, one answer whose length is known.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+
+import anyio.to_thread
+from starlette.types import Receive, Scope, Send
+
+from archive.archive import Archive
+from archive.blobs import SupportsLocalPath
+from archive.errors import CannotTranscode, MalformedRequest, NotFound
+from archive.model.identifiers import InstancePath
+from archive.model.instances import StoredInstance
+from archive.model.transfer_syntaxes import BY_UID, OCTET_STREAM
+from archive.pixels import can_decode, native_frame
+from auth import Permission, Principal, Visibility
+from dicomweb.addresses import PREFIX
+from dicomweb.dependencies import ProtectedRoute
+from dicomweb.multipart import MultipartWriter
+from dicomweb.negotiation import EXPLICIT_VR_LITTLE_ENDIAN, Offer, choose
+from dicomweb.queries import parse_parameters, values_of
+from dicomweb.responses import StreamedResponse, entity_tag, is_current
+from dicomweb.services import Services
+
+PATH = PREFIX + "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}"
+MAXIMUM_FRAMES = 10_000
+"""Frames of one request; a list of them has to fit into a request line anyway."""
+INLINE_BYTES = 1024 * 1024
+"""Reading more than this from local files goes to a thread, so that nobody else waits for it."""
+CACHE_CONTROL = b"private, max-age=86400"
+"""Frames of an instance never change; a day, so that a deletion shows in the end."""
+
+_FRAMES = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9})*")
+ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
+_REMEMBERED_LENGTH = 512
+"""Characters of Accept and query up to which a choice is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What one request asks for."""
+
+    path: InstancePath
+    numbers: tuple[int, ...]
+    accept: tuple[str, ...]
+    query: bytes
+    if_none_match: str | None
+
+
+class Frames:
+    """Endpoint of the frames resource."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, principal: Principal
+    ) -> None:
+        """Answer one request."""
+        wanted = _read(scope)
+        archive = self._services.archive
+        visible = self._services.policy.visibility(principal)
+        instance, from_memory = await _located(archive, wanted.path, visible)
+        offer = _chosen(instance, wanted)
+        tag = entity_tag(instance.sha256, scope["path_params"]["frames"], str(offer))
+        headers = [
+            (b"etag", tag.encode("ascii")),
+            (b"cache-control", CACHE_CONTROL),
+            (b"vary", b"Accept"),
+        ]
+        answer = _Answer(archive, instance, wanted.numbers, offer)  # raises for frames out of range
+        if is_current(wanted.if_none_match, tag):
+            await _send(send, 304, headers, b"")
+            return
+        self._services.metrics.frames(len(wanted.numbers), from_memory=from_memory)
+        if answer.is_large:
+            response = answer.streamed()
+            response.raw_headers += headers
+            await response(scope, receive, send)
+            return
+        local = isinstance(archive.blobs, SupportsLocalPath) and not answer.decodes
+        content_type, body = answer.whole() if local else await _in_thread(answer.whole)
+        headers.append((b"content-type", content_type.encode("ascii")))
+        await _send(send, 200, headers, body)
+
+
+class _Answer:
+    """What goes into the body of one answer."""
+
+    def __init__(
+        self, archive: Archive, instance: StoredInstance, numbers: Sequence[int], offer: Offer
+    ) -> None:
+        self._archive = archive
+        self._instance = instance
+        self._numbers = numbers
+        self._offer = offer
+        self.decodes = _decodes(instance, offer)
+        self._lengths = [
+            sum(span.length for span in archive.frame_spans(instance, number)) for number in numbers
+        ]
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the body is made and sent piece by piece."""
+        return sum(self._lengths) > INLINE_BYTES or (self.decodes and len(self._numbers) > 1)
+
+    def whole(self) -> tuple[str, bytes]:
+        """Give Content-Type and body."""
+        contents = self._contents()
+        if not self._offer.multipart:
+            return self._offer.content_type, next(contents)
+        writer = MultipartWriter.of(self._offer.name)
+        part_type = self._offer.content_type
+        return writer.content_type, b"".join(
+            writer.body((part_type, content) for content in contents)
+        )
+
+    def streamed(self) -> StreamedResponse:
+        """Give a response whose length is known beforehand, unless frames have to be decoded."""
+        contents = self._contents()
+        if not self._offer.multipart:
+            length = None if self.decodes else self._lengths[0]
+            media_type = self._offer.content_type
+            return StreamedResponse(contents, media_type=media_type, length=length)
+        writer = MultipartWriter.of(self._offer.name)
+        part_type = self._offer.content_type
+        length = None
+        if not self.decodes:
+            length = writer.length((part_type, one) for one in self._lengths)
+        body = writer.body((part_type, content) for content in contents)
+        return StreamedResponse(body, media_type=writer.content_type, length=length)
+
+    def _contents(self) -> Iterator[bytes]:
+        stored = self._archive.frames(self._instance, self._numbers)
+        pixels = self._instance.pixels
+        if not self.decodes or pixels is None:
+            return stored
+        uid = self._instance.transfer_syntax_uid
+        return (
+            native_frame(content, pixels, uid, number=number)
+            for number, content in zip(self._numbers, stored, strict=True)
+        )
+
+
+def frames_route(services: Services) -> ProtectedRoute:
+    """Make the route."""
+    return ProtectedRoute(
+        PATH,
+        Frames(services),
+        permission=Permission.STUDIES_READ,
+        services=services,
+        name="retrieve_frames",
+    )
+
+
+def _read(scope: Scope) -> _Wanted:
+    """Read what a request asks for; raises `MalformedRequest` and `MalformedIdentifier`."""
+    parameters = scope["path_params"]
+    text = parameters["frames"]
+    if _FRAMES.fullmatch(text) is None:
+        raise MalformedRequest(
+            f"{text[:80]!r} is no list of frame numbers, one-based and joined by commas"
+        )
+    numbers = tuple(map(int, text.split(",")))
+    if 0 in numbers:
+        raise MalformedRequest("frames are numbered from one")
+    if len(numbers) > MAXIMUM_FRAMES:
+        raise MalformedRequest(f"more than {MAXIMUM_FRAMES} frames in one request")
+    accept = []
+    if_none_match = None
+    for name, value in scope["headers"]:
+        if name == b"accept":
+            accept.append(value.decode("latin-1"))
+        elif name == b"if-none-match":
+            if_none_match = value.decode("latin-1")
+    path = _path(parameters["study"], parameters["series"], parameters["instance"])
+    return _Wanted(path, numbers, tuple(accept), scope["query_string"], if_none_match)
+
+
+_path = lru_cache(maxsize=4096)(InstancePath.parse)
+
+
+async def _located(
+    archive: Archive, path: InstancePath, visible: Visibility
+) -> tuple[StoredInstance, bool]:
+    """Find the instance, and tell whether memory was enough."""
+    instance = archive.cached(path, visible=visible)
+    if instance is not None:
+        return instance, True
+    return await anyio.to_thread.run_sync(partial(archive.locate, path, visible=visible)), False
+
+
+def _chosen(instance: StoredInstance, wanted: _Wanted) -> Offer:
+    """Select the form; what was selected for the same question lately is remembered."""
+    if instance.pixels is None or instance.pixels.number_of_frames < 1:
+        raise NotFound("the instance has no frames: it has no pixel data")
+    if instance.frame_index is None:
+        raise CannotTranscode("the frames of this instance cannot be read one by one")
+    facts = (instance.transfer_syntax_uid, len(wanted.numbers) == 1, wanted.accept, wanted.query)
+    short = sum(map(len, wanted.accept)) + len(wanted.query) < _REMEMBERED_LENGTH
+    return _choice(*facts) if short else _choice.__wrapped__(*facts)
+
+
+@lru_cache(maxsize=1024)
+def _choice(uid: str, single: bool, accept: tuple[str, ...], query: bytes) -> Offer:
+    parameters = parse_parameters(query)
+    syntaxes = values_of(parameters, "transfer-syntax")
+    return choose(
+        _offers(uid, single=single),
+        accept=accept,
+        query=values_of(parameters, "accept"),
+        transfer_syntax=syntaxes[0] if syntaxes else None,
+    )
+
+
+def _offers(uid: str, *, single: bool) -> list[Offer]:
+    """Give the forms in which frames stored in a transfer syntax are sent, the stored one first.
+
+    A stored stream goes under its own media type, and as octets when its transfer syntax or any
+    (``*``) is asked for; octets without a transfer syntax are Explicit VR Little Endian (PS3.18
+    Table 8.7.3-4). A media type without one takes what is stored: of Table 8.7.3-5's defaults that
+    for image/jpeg, lossless, is not to be met in microscopy.
+    """
+    syntax = BY_UID[uid]
+    forms = []
+    if syntax.encapsulated and not syntax.video:
+        if syntax.media_type != OCTET_STREAM:
+            forms.append(Offer(syntax.media_type, transfer_syntax=uid))
+        forms.append(Offer(OCTET_STREAM, transfer_syntax=uid, implied=False))
+    if can_decode(uid):
+        forms.append(Offer(OCTET_STREAM, transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN))
+    multiparts = [replace(form, multipart=True) for form in forms]
+    return multiparts + forms if single else multiparts
+
+
+def _decodes(instance: StoredInstance, offer: Offer) -> bool:
+    """Tell whether the stored bytes have to be changed for this form."""
+    pixels = instance.pixels
+    if offer.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN or pixels is None:
+        return False
+    syntax = BY_UID[instance.transfer_syntax_uid]
+    if syntax.encapsulated and syntax.uid != ENCAPSULATED_UNCOMPRESSED:
+        return True
+    if pixels.bits_allocated == 1:  # a frame need not start on a byte
+        return pixels.native_frame_bits % 8 != 0
+    return not syntax.little_endian and pixels.bits_allocated > 8
+
+
+async def _in_thread[T](make: Callable[[], T]) -> T:
+    return await anyio.to_thread.run_sync(make)
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    if status != 304:
+        headers.append((b"content-length", str(len(body)).encode("ascii")))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

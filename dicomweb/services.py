@@ -1,0 +1,74 @@
+"""What the routes stand on: one object per application, filled while it runs."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from archive.errors import CatalogUnavailable
+from archive.settings import AuthMode, Settings
+from auth import Policy, Principal, Unauthenticated
+
+if TYPE_CHECKING:
+    from archive.archive import Archive
+    from dicomweb.metrics import Metrics
+    from dicomweb.pictures import Pictures
+
+_BEARER = "bearer "
+
+
+@dataclass(slots=True)
+class Services:
+    """Settings, policy, figures, what draws, and the archive once it is open."""
+
+    settings: Settings
+    metrics: "Metrics"
+    pictures: "Pictures"
+    policy: Policy = field(default_factory=Policy)
+    anonymous: Principal = field(default_factory=Principal.anonymous)
+    opened: "Archive | None" = None
+
+    @property
+    def archive(self) -> "Archive":
+        """The archive; raises `CatalogUnavailable` before it is open and after it is closed."""
+        if self.opened is None:
+            raise CatalogUnavailable("the archive is not open yet, or is closing")
+        return self.opened
+
+    def recall(self, authorization: str | None) -> Principal | None:
+        """Tell who is asking from memory alone.
+
+        Returns
+        -------
+        Principal or None
+            None when it has to be looked up: call `authenticate`, in a thread.
+
+        Raises
+        ------
+        Unauthenticated
+            When a token is required and there is none, or one that is known to be wrong.
+        """
+        if self.settings.auth is AuthMode.OPEN:
+            return self.anonymous
+        return self.archive.tokens.recall(_bearer(authorization))
+
+    def authenticate(self, authorization: str | None) -> Principal:
+        """Tell who is asking.
+
+        Raises
+        ------
+        Unauthenticated
+            When a token is required and there is none that works.
+        TokensUnavailable
+            When it would have to be looked up and the database does not answer.
+        """
+        if self.settings.auth is AuthMode.OPEN:
+            return self.anonymous
+        return self.archive.tokens.authenticate(_bearer(authorization))
+
+
+def _bearer(authorization: str | None) -> str:
+    """Give the token of an Authorization field (RFC 6750 §2.1)."""
+    if authorization is None:
+        raise Unauthenticated
+    if not authorization[: len(_BEARER)].lower() == _BEARER:
+        raise Unauthenticated("the Authorization header has to be of the form 'Bearer <token>'")
+    return authorization[len(_BEARER) :].strip()
