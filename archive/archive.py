@@ -2,3 +2,175 @@
 
 `Archive` is thin. The work is in `store`, `retrieve`, `catalog.search`, `ingest`, `fixity`.
 """
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from pydicom.dataset import Dataset
+
+from archive.blobs import BlobStore, Staging, open_blobs
+from archive.catalog import search as catalog_search
+from archive.catalog.database import Database, SchemaStep, open_database
+from archive.model.frames import ByteSpan
+from archive.model.identifiers import InstancePath, ResourcePath, StudyUid
+from archive.model.instances import Origin, StagedFile, StoredInstance, StoreOutcome, StoreStatus
+from archive.model.query import Page, Query
+from archive.part10 import HeaderLimits
+from archive.retrieve import MetadataDocument, Retriever
+from archive.settings import Settings
+from archive.store import Stores
+from archive.store import store as store_instance
+from auth import Principal, Visibility
+
+SCHEMA_STEPS: tuple[SchemaStep, ...] = ()
+"""What brings the tables of others in our database up to date."""
+
+REMAINING_LIMIT = 10_000
+"""Rows behind a page are counted no further than this."""
+
+
+class Archive:
+    """Keeps, finds and serves DICOM instances. Built once a process by `open_archive`.
+
+    Safe between threads. Every verb raises `CatalogUnavailable` or `BlobsUnavailable` when it needs
+    what does not answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        blobs: BlobStore,
+        staging: Staging,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.blobs = blobs
+        self.staging = staging
+        limits = HeaderLimits(header_bytes=int(settings.max_header_bytes))
+        self.stores = Stores(database, blobs, staging, limits, now)
+        self._retriever = Retriever(
+            database,
+            blobs,
+            limits,
+            frame_cache_bytes=int(settings.frame_cache_bytes),
+            header_cache_bytes=int(settings.metadata_cache_bytes),
+            locate_seconds=settings.locate_cache_seconds,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everything; the archive is not used afterwards."""
+        self.staging.close()
+        self.blobs.close()
+        self.database.close()
+
+    def ready(self) -> None:
+        """Pass when requests can be served.
+
+        Raises
+        ------
+        CatalogUnavailable, BlobsUnavailable
+        """
+        self.database.check()
+        self.blobs.check()
+
+    # --- keeping ----------------------------------------------------------------------------------
+
+    def store(
+        self, staged: StagedFile, *, by: Principal, origin: Origin, study: StudyUid | None = None
+    ) -> StoreOutcome:
+        """Keep one instance; the staged file is consumed (see `archive.store.store`)."""
+        outcome = store_instance(self.stores, staged, by=by, origin=origin, study=study)
+        if outcome.path is not None and outcome.status is StoreStatus.STORED:
+            self._retriever.forget(outcome.path)
+        return outcome
+
+    # --- finding ----------------------------------------------------------------------------------
+
+    def search(self, query: Query, *, visible: Visibility) -> Page:
+        """Find studies, series or instances (see `archive.catalog.search`)."""
+        with self.database.begin() as session:
+            return catalog_search.search(session, query, visible)
+
+    def remaining(self, query: Query, *, visible: Visibility, limit: int = REMAINING_LIMIT) -> int:
+        """Count the rows behind the page of `query`, no further than `limit`."""
+        with self.database.begin() as session:
+            return catalog_search.count_behind(session, query, visible, limit)
+
+    def locate(self, path: InstancePath, *, visible: Visibility) -> StoredInstance:
+        """Give the instance at `path`; raises `NotFound`. From memory when it was asked lately."""
+        return self._retriever.locate(path, visible)
+
+    def cached(self, path: InstancePath, *, visible: Visibility) -> StoredInstance | None:
+        """Give the instance at `path` from memory alone, never waiting for anything."""
+        return self._retriever.cached(path, visible)
+
+    def instances(self, resource: ResourcePath, *, visible: Visibility) -> Sequence[StoredInstance]:
+        """Give the instances of a resource in the order they were stored; raises `NotFound`."""
+        return self._retriever.instances(resource, visible)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def frames(self, instance: StoredInstance, numbers: Sequence[int]) -> Iterator[bytes]:
+        """Give the stored bytes of frames, one-based, in the order asked; `FrameNotFound` first."""
+        return self._retriever.frames(instance, numbers)
+
+    def frame_spans(self, instance: StoredInstance, number: int) -> Sequence[ByteSpan]:
+        """Give the fragments of one frame, whose lengths are known before they are read."""
+        return self._retriever.frame_spans(instance, number)
+
+    def metadata(
+        self, resource: ResourcePath, *, visible: Visibility
+    ) -> Iterator[MetadataDocument]:
+        """Give the metadata of a study, a series or an instance; raises `NotFound` at once."""
+        return self._retriever.metadata(resource, visible)
+
+    def header(self, instance: StoredInstance) -> Dataset:
+        """Give the data set up to the pixel data."""
+        return self._retriever.header(instance).dataset
+
+    def bulk_data(self, instance: StoredInstance, attribute_path: str) -> bytes:
+        """Give one bulk data value; raises `BulkDataNotFound`."""
+        return self._retriever.bulk_data(instance, attribute_path)
+
+    def open(self, instance: StoredInstance) -> AbstractContextManager[BinaryIO]:
+        """Open the whole Part 10 file, as it was stored."""
+        return self._retriever.open(instance)
+
+
+def open_archive(settings: Settings) -> Archive:
+    """Open the archive that the settings describe, starting what is embedded.
+
+    Raises
+    ------
+    CatalogUnavailable, BlobsUnavailable
+        When something does not answer.
+    SchemaMismatch
+        When the database is of another release; the message has the command that mends it.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = open_database(settings)
+    try:
+        database.prepare(steps=SCHEMA_STEPS)
+        blobs = open_blobs(settings.blob_location)
+        staging = Staging(settings.staging_folder, int(settings.max_instance_bytes))
+    except BaseException:
+        database.close()
+        raise
+    return Archive(settings, database, blobs, staging)

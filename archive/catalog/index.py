@@ -1,0 +1,266 @@
+"""Dataset → rows: what the columns of the three levels hold, and how an instance enters them.
+
+Everything is derived from the metadata as DICOM JSON (PS3.18 Annex F), the same that is served:
+what is found is what is shown, whatever character set it came in.
+
+The first instance of a study or a series makes its row. Later ones fill what was empty and change
+nothing that is there. Instances that disagree about their study are common in the field (a
+corrected name, a date by another clock) and are kept as they came, each with its own metadata; a
+warning would tell the sender of a coercion that did not happen (PS3.18 §10.5.3, PS3.4 §B.4.1.3).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from archive.catalog.folding import fold_name, tokens_of_value
+from archive.catalog.levels import KEPT
+from archive.catalog.tables import InstanceRow, MetadataRow, SeriesRow, StudyRow
+from archive.model.attributes import INDEXED, IndexedAttribute, Kind, Level
+from archive.model.frames import PixelDescription
+from archive.model.identifiers import InstancePath
+from archive.model.instances import BlobKey, Origin
+
+MAXIMUM_TEXT = 512
+"""Characters of a value that a column holds: a B-tree takes rows of 2704 bytes at most. The longest
+text that a standard attribute of the table may have is 324 (PN); the JSON has it whole."""
+MAXIMUM_VALUES = 1000
+"""Values of a column that holds several."""
+
+_BIGINT = 1 << 63
+_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA, PS3.5 Table 6.2-1
+_TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6}))?")
+
+Attributes = Mapping[str, Any]
+"""Tag → DICOM JSON attribute."""
+
+_COLUMNS = {
+    level: tuple(a for a in INDEXED if a.level is level and not a.derived) for level in Level
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that the catalog is told of one instance."""
+
+    path: InstancePath
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    attributes: Attributes
+    """The metadata without the per-frame functional groups."""
+    pixels: PixelDescription | None
+    frame_index: bytes | None
+    header_gz: bytes
+    per_frame_gz: bytes | None
+    size: int
+    sha256: str
+
+
+def add(
+    session: Session, entry: Entry, *, blob_key: BlobKey, origin: Origin, stored_at: datetime
+) -> None:
+    """Write the rows of one instance.
+
+    Raises
+    ------
+    sqlalchemy.exc.IntegrityError
+        When its SOP Instance UID is there already.
+    """
+    study_id = _study(session, entry, stored_at)
+    series_id = _series(session, entry, study_id, stored_at)
+    columns = columns_of(Level.INSTANCE, entry.attributes)
+    columns |= {"instance_uid": entry.path.instance, "sop_class_uid": entry.sop_class_uid}
+    instance_id = session.execute(
+        insert(InstanceRow)
+        .values(
+            **columns,
+            series_id=series_id,
+            study_id=study_id,
+            attributes=kept(Level.INSTANCE, entry.attributes),
+            transfer_syntax_uid=entry.transfer_syntax_uid,
+            blob_key=blob_key,
+            size=entry.size,
+            sha256=entry.sha256,
+            origin=origin.value,
+            stored_at=stored_at,
+            pixels=None if entry.pixels is None else asdict(entry.pixels),
+            frame_index=entry.frame_index,
+        )
+        .returning(InstanceRow.id)
+    ).scalar_one()
+    session.execute(
+        insert(MetadataRow).values(
+            instance_id=instance_id, header=entry.header_gz, per_frame=entry.per_frame_gz
+        )
+    )
+
+
+def kept(level: Level, attributes: Attributes) -> dict[str, Any]:
+    """Give those of `attributes` that rows of `level` keep."""
+    return {
+        tag: _without_nul(attribute) for tag, attribute in attributes.items() if tag in KEPT[level]
+    }
+
+
+def columns_of(level: Level, attributes: Attributes) -> dict[str, Any]:
+    """Give the columns of one level, with those that are derived from them."""
+    columns: dict[str, Any] = {}
+    tokens: set[int] = set()
+    for attribute in _COLUMNS[level]:
+        values = _values(attribute, attributes)
+        columns[attribute.name] = values if attribute.many else (values[0] if values else None)
+        if attribute.kind is Kind.NAME:
+            folded = fold_name(values[0]) if values else ""
+            columns[f"{attribute.name}_folded"] = folded or None
+            values = [group for group in folded.split("=") if group]
+        if attribute.kind in {Kind.TEXT, Kind.NAME}:
+            for value in values:
+                tokens |= tokens_of_value(attribute.name, str(value))
+    if level is not Level.INSTANCE:
+        columns["tokens"] = sorted(tokens)
+    return columns
+
+
+def _study(session: Session, entry: Entry, now: datetime) -> int:
+    new = kept(Level.STUDY, entry.attributes)
+    row = {**columns_of(Level.STUDY, new), "study_uid": entry.path.study}
+    made: int | None = session.execute(
+        upsert(StudyRow)
+        .values(**row, attributes=new, created_at=now)
+        .on_conflict_do_nothing(index_elements=["study_uid"])
+        .returning(StudyRow.id)
+    ).scalar()
+    if made is not None:
+        return made
+    found = select(StudyRow.id, StudyRow.attributes).where(StudyRow.study_uid == entry.path.study)
+    study_id, old = session.execute(found).one()
+    if _filled(old, new) is not None:
+        # Read again under a lock that lets series be added meanwhile; others may have filled it.
+        old = session.execute(found.with_for_update(key_share=True)).one().attributes
+        filled = _filled(old, new)
+        if filled is not None:
+            row = {**columns_of(Level.STUDY, filled), "study_uid": entry.path.study}
+            session.execute(
+                update(StudyRow).where(StudyRow.id == study_id).values(**row, attributes=filled)
+            )
+    return int(study_id)
+
+
+def _series(session: Session, entry: Entry, study_id: int, now: datetime) -> int:
+    new = kept(Level.SERIES, entry.attributes)
+    row = {**columns_of(Level.SERIES, new), "series_uid": entry.path.series}
+    made: int | None = session.execute(
+        upsert(SeriesRow)
+        .values(**row, study_id=study_id, attributes=new, created_at=now)
+        .on_conflict_do_nothing(index_elements=["study_id", "series_uid"])
+        .returning(SeriesRow.id)
+    ).scalar()
+    if made is not None:
+        return made
+    found = select(SeriesRow.id, SeriesRow.attributes).where(
+        SeriesRow.study_id == study_id, SeriesRow.series_uid == entry.path.series
+    )
+    series_id, old = session.execute(found).one()
+    if _filled(old, new) is not None:
+        old = session.execute(found.with_for_update(key_share=True)).one().attributes
+        filled = _filled(old, new)
+        if filled is not None:
+            row = {**columns_of(Level.SERIES, filled), "series_uid": entry.path.series}
+            session.execute(
+                update(SeriesRow).where(SeriesRow.id == series_id).values(**row, attributes=filled)
+            )
+    return int(series_id)
+
+
+def _filled(old: Attributes, new: Attributes) -> dict[str, Any] | None:
+    """Give `old` with what was empty in it taken from `new`; None when that changes nothing."""
+    more = {
+        tag: attribute
+        for tag, attribute in new.items()
+        if len(attribute) > 1 and len(old.get(tag, ())) <= 1  # `vr` alone: there is no value
+    }
+    return {**old, **more} if more else None
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def _values(attribute: IndexedAttribute, attributes: Attributes) -> list[Any]:
+    found: list[Any] = []
+    for value in _at(attributes, attribute.path):
+        read = _read(attribute.kind, value)
+        if read is not None and read not in found[:MAXIMUM_VALUES]:
+            found.append(read)
+        if len(found) == (MAXIMUM_VALUES if attribute.many else 1):
+            break
+    return found
+
+
+def _at(attributes: Attributes, path: tuple[str, ...]) -> Iterable[Any]:
+    """Give the values at a path of tags, through all items of the sequences on the way."""
+    values = attributes.get(path[0], {}).get("Value") or ()
+    if len(path) == 1:
+        yield from values
+        return
+    for item in values:
+        if isinstance(item, dict):
+            yield from _at(item, path[1:])
+
+
+def _read(kind: Kind, value: object) -> str | int | None:
+    """Give a value as its column holds it; None where it is none."""
+    if kind is Kind.NUMBER:
+        return read_number(value)
+    if kind is Kind.NAME and isinstance(value, dict):
+        groups = [str(value.get(k, "")) for k in ("Alphabetic", "Ideographic", "Phonetic")]
+        value = "=".join(groups).rstrip("=")
+    if not isinstance(value, str | int | float):
+        return None
+    text = str(value).replace("\0", "").strip(" ")[:MAXIMUM_TEXT]
+    if kind is Kind.DATE:
+        return read_date(text)
+    if kind is Kind.TIME:
+        return read_time(text)
+    return text or None
+
+
+def read_number(value: object) -> int | None:
+    """Read an integer that a column can hold."""
+    try:
+        number = int(str(value))
+    except ValueError:
+        return None
+    return number if -_BIGINT <= number < _BIGINT else None
+
+
+def read_date(text: str) -> str | None:
+    """Give a DA as YYYYMMDD."""
+    match = _DATE.fullmatch(text)
+    return None if match is None else "".join(match.groups())
+
+
+def read_time(text: str, *, latest: bool = False) -> str | None:
+    """Give a TM as HHMMSS.FFFFFF; what it leaves open becomes its earliest or latest."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    hours, minutes, seconds, fraction = match.groups()
+    rest, digit = ("59", "9") if latest else ("00", "0")
+    return f"{hours}{minutes or rest}{seconds or rest}.{(fraction or '').ljust(6, digit)}"
+
+
+def _without_nul(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Take NUL characters out, which PostgreSQL's JSON cannot hold and no VR may have."""
+    if isinstance(value, str):
+        return value.replace("\0", "") if "\0" in value else value
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_nul(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,192 @@
+"""Paths → stored instances, read from the catalog as values."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, false, select
+from sqlalchemy.orm import Session
+
+from archive.catalog.tables import InstanceRow, MetadataRow, SeriesRow, StudyRow
+from archive.model.frames import FrameIndex, PixelDescription
+from archive.model.identifiers import InstancePath, InstanceUid, ResourcePath, SeriesUid, StudyUid
+from archive.model.instances import BlobKey, StoredInstance
+from archive.part10 import decode_frame_index
+from auth import Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """An instance, and what decides who may see it."""
+
+    instance: StoredInstance
+    labels: frozenset[str]
+    """Of its study."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataParts:
+    """The metadata of one instance as they are kept: gzip'd DICOM JSON."""
+
+    path: InstancePath
+    sha256: str
+    header_gz: bytes
+    per_frame_gz: bytes | None
+
+
+_COLUMNS = (
+    StudyRow.study_uid,
+    StudyRow.labels,
+    SeriesRow.series_uid,
+    InstanceRow.instance_uid,
+    InstanceRow.sop_class_uid,
+    InstanceRow.transfer_syntax_uid,
+    InstanceRow.blob_key,
+    InstanceRow.size,
+    InstanceRow.sha256,
+    InstanceRow.stored_at,
+    InstanceRow.pixels,
+)
+
+
+def find(session: Session, path: InstancePath, *, frame_index: bool = True) -> Located | None:
+    """Give the instance at `path`, whoever may see it; None when there is none."""
+    columns: tuple[Any, ...] = (*_COLUMNS, InstanceRow.frame_index) if frame_index else _COLUMNS
+    row = session.execute(
+        _joined(*columns).where(
+            InstanceRow.instance_uid == path.instance,
+            SeriesRow.series_uid == path.series,
+            StudyRow.study_uid == path.study,
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    index = None
+    if frame_index and row.frame_index is not None:
+        index = decode_frame_index(row.frame_index)
+    return Located(_instance(row, index), frozenset(row.labels))
+
+
+def find_by_uid(session: Session, uid: InstanceUid) -> StoredInstance | None:
+    """Give the instance of that SOP Instance UID, in whichever study, without its frame index."""
+    row = session.execute(_joined(*_COLUMNS).where(InstanceRow.instance_uid == uid)).one_or_none()
+    return None if row is None else _instance(row, None)
+
+
+def list_instances(
+    session: Session, resource: ResourcePath, visible: Visibility
+) -> list[StoredInstance]:
+    """Give the instances of a resource in the order they were stored, without frame indexes."""
+    statement = _within(_joined(*_COLUMNS), resource, visible)
+    return [_instance(row, None) for row in session.execute(statement)]
+
+
+def list_metadata(
+    session: Session, resource: ResourcePath, visible: Visibility, *, limit: int, after: int = 0
+) -> tuple[list[MetadataParts], int]:
+    """Give some of the metadata of a resource, in the order the instances were stored.
+
+    Returns
+    -------
+    tuple of list and int
+        The metadata, and what to give as `after` to get those behind them.
+    """
+    statement = _within(
+        _joined(
+            InstanceRow.id,
+            StudyRow.study_uid,
+            SeriesRow.series_uid,
+            InstanceRow.instance_uid,
+            InstanceRow.sha256,
+            MetadataRow.header,
+            MetadataRow.per_frame,
+        ).join(MetadataRow, MetadataRow.instance_id == InstanceRow.id),
+        resource,
+        visible,
+    )
+    rows = session.execute(statement.where(InstanceRow.id > after).limit(limit)).all()
+    parts = [MetadataParts(_path(row), row.sha256, row.header, row.per_frame) for row in rows]
+    return parts, rows[-1].id if rows else after
+
+
+def iterate_blobs(
+    session: Session, *, batch: int = 1000
+) -> Iterator[Sequence[tuple[BlobKey, InstancePath, int, str]]]:
+    """Give key, path, size and SHA-256 of every instance, ascending by key, a batch at a time."""
+    last = ""
+    while True:
+        rows = session.execute(
+            _joined(
+                StudyRow.study_uid,
+                SeriesRow.series_uid,
+                InstanceRow.instance_uid,
+                InstanceRow.blob_key,
+                InstanceRow.size,
+                InstanceRow.sha256,
+            )
+            .where(InstanceRow.blob_key > last)
+            .order_by(InstanceRow.blob_key)
+            .limit(batch)
+        ).all()
+        if not rows:
+            return
+        yield [(BlobKey(row.blob_key), _path(row), row.size, row.sha256) for row in rows]
+        last = rows[-1].blob_key
+
+
+def which_are_known(session: Session, keys: Sequence[BlobKey]) -> set[BlobKey]:
+    """Give those of `keys` that an instance has."""
+    found = session.scalars(select(InstanceRow.blob_key).where(InstanceRow.blob_key.in_(keys)))
+    return {BlobKey(key) for key in found}
+
+
+def visibility_clause(statement: Select[Any], visible: Visibility) -> Select[Any]:
+    """Restrict a statement that has `StudyRow` in it to what may be seen."""
+    if visible.is_all:
+        return statement
+    if visible.is_none or visible.labels is None:
+        return statement.where(false())
+    return statement.where(StudyRow.labels.overlap(sorted(visible.labels)))
+
+
+def may_see(visible: Visibility, labels: frozenset[str]) -> bool:
+    """Tell the same of a study whose labels are known."""
+    return visible.labels is None or not visible.labels.isdisjoint(labels)
+
+
+def _joined(*columns: Any) -> Select[Any]:  # noqa: ANN401 - SQLAlchemy's columns have many types
+    return (
+        select(*columns)
+        .select_from(InstanceRow)
+        .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
+        .join(StudyRow, StudyRow.id == InstanceRow.study_id)
+    )
+
+
+def _within(statement: Select[Any], resource: ResourcePath, visible: Visibility) -> Select[Any]:
+    statement = statement.where(StudyRow.study_uid == resource.study)
+    if resource.series is not None:
+        statement = statement.where(SeriesRow.series_uid == resource.series)
+    if resource.instance is not None:
+        statement = statement.where(InstanceRow.instance_uid == resource.instance)
+    return visibility_clause(statement, visible).order_by(InstanceRow.id)
+
+
+def _path(row: Any) -> InstancePath:  # noqa: ANN401 - a row of any of the selects above
+    return InstancePath(
+        StudyUid(row.study_uid), SeriesUid(row.series_uid), InstanceUid(row.instance_uid)
+    )
+
+
+def _instance(row: Any, frame_index: FrameIndex | None) -> StoredInstance:  # noqa: ANN401
+    return StoredInstance(
+        path=_path(row),
+        sop_class_uid=row.sop_class_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+        blob_key=BlobKey(row.blob_key),
+        size=row.size,
+        sha256=row.sha256,
+        stored_at=row.stored_at,
+        pixels=None if row.pixels is None else PixelDescription(**row.pixels),
+        frame_index=frame_index,
+    )

@@ -1,0 +1,309 @@
+"""The mapped classes: studies, series, instances and what is kept beside them.
+
+Columns of indexed attributes are named as `archive.model.attributes` says; a test holds the two
+against each other. Rows never leave the catalog.
+
+Each of the three levels keeps `attributes` as DICOM JSON (PS3.18 Annex F), which is what a search
+returns, and columns, which are what it matches. A column is empty where the value cannot be what
+its VR says; the JSON has it as it came.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+import auth.tables
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Base of the mapped classes of the catalog."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own name and form
+        int: BigInteger,
+        str: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[str]: ARRAY(Text),
+        list[int]: ARRAY(Integer),
+    }
+
+
+METADATA = [Base.metadata, auth.tables.metadata]
+"""Everything that the migrations make, but for what the job engine brings along."""
+
+_EMPTY_TEXTS = text("'{}'::text[]")
+_EMPTY_NUMBERS = text("'{}'::integer[]")
+
+
+class StudyRow(Base):
+    """One study, with its patient (PS3.3 §A.1.2)."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    study_uid: Mapped[str]
+    study_date: Mapped[str | None]
+    """YYYYMMDD, so that the order of texts is that of days."""
+    study_time: Mapped[str | None]
+    """HHMMSS.FFFFFF, likewise."""
+    accession_number: Mapped[str | None]
+    referring_physician_name: Mapped[str | None]
+    referring_physician_name_folded: Mapped[str | None]
+    study_description: Mapped[str | None]
+    patient_name: Mapped[str | None]
+    patient_name_folded: Mapped[str | None]
+    """Component groups between equals signs, case and diacritics folded (see `folding`)."""
+    patient_id: Mapped[str | None]
+    issuer_of_patient_id: Mapped[str | None]
+    patient_birth_date: Mapped[str | None]
+    patient_sex: Mapped[str | None]
+    study_id: Mapped[str | None]
+    tokens: Mapped[list[int]] = mapped_column(server_default=_EMPTY_NUMBERS)
+    """What wildcards are narrowed down by (see `folding`)."""
+    attributes: Mapped[dict[str, Any]]
+    """Of the patient and the study, tag → DICOM JSON attribute."""
+    labels: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    """Who may see the study (`auth.Visibility`)."""
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("study_uid"),  # every path; storing into a study
+        # Search for studies and for all series and instances: the order, read from its beginning.
+        Index("ix_studies_order", text("study_date DESC NULLS LAST"), text("id DESC")),
+        # StudyDate as a range or a value, where the order above does not help.
+        Index("ix_studies_study_date", "study_date"),
+        # PatientID and AccessionNumber: value, list, and the prefix of a wildcard.
+        Index(
+            "ix_studies_patient_id", "patient_id", postgresql_ops={"patient_id": "text_pattern_ops"}
+        ),
+        Index(
+            "ix_studies_accession_number",
+            "accession_number",
+            postgresql_ops={"accession_number": "text_pattern_ops"},
+        ),
+        # Names, and every wildcard that does not begin with letters.
+        Index("ix_studies_tokens", "tokens", postgresql_using="gin"),
+    )
+
+
+class SeriesRow(Base):
+    """One series: in pathology most often one slide (PS3.3 §A.32.8)."""
+
+    __tablename__ = "series"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    series_uid: Mapped[str]
+    modality: Mapped[str | None]
+    series_date: Mapped[str | None]
+    series_time: Mapped[str | None]
+    series_description: Mapped[str | None]
+    manufacturer: Mapped[str | None]
+    manufacturer_model_name: Mapped[str | None]
+    body_part_examined: Mapped[str | None]
+    series_number: Mapped[int | None]
+    frame_of_reference_uid: Mapped[str | None]
+    performed_procedure_step_start_date: Mapped[str | None]
+    performed_procedure_step_start_time: Mapped[str | None]
+    container_identifier: Mapped[str | None]
+    specimen_identifiers: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    specimen_uids: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    preparation_texts: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    preparation_code_values: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    preparation_code_meanings: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    tokens: Mapped[list[int]] = mapped_column(server_default=_EMPTY_NUMBERS)
+    attributes: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        # The series of a study; ModalitiesInStudy; the number of series.
+        UniqueConstraint("study_id", "series_uid"),
+        # SeriesInstanceUID without a study before it.
+        Index("ix_series_series_uid", "series_uid"),
+        # Modality and ModalitiesInStudy where few series have it.
+        Index("ix_series_modality", "modality", "study_id"),
+        # ContainerIdentifier: value, list and the prefix of a wildcard.
+        Index(
+            "ix_series_container_identifier",
+            "container_identifier",
+            postgresql_ops={"container_identifier": "text_pattern_ops"},
+        ),
+        # Specimens, blocks and stains, and wildcards that do not begin with letters.
+        Index("ix_series_tokens", "tokens", postgresql_using="gin"),
+    )
+
+
+class InstanceRow(Base):
+    """One SOP instance, and where its bytes are."""
+
+    __tablename__ = "instances"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id", ondelete="CASCADE"))
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    """That of the series, kept here too so that counts need no join."""
+    instance_uid: Mapped[str]
+    sop_class_uid: Mapped[str]
+    image_type: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    content_date: Mapped[str | None]
+    content_time: Mapped[str | None]
+    instance_number: Mapped[int | None]
+    number_of_frames: Mapped[int | None]
+    rows: Mapped[int | None]
+    columns: Mapped[int | None]
+    bits_allocated: Mapped[int | None]
+    total_pixel_matrix_columns: Mapped[int | None]
+    total_pixel_matrix_rows: Mapped[int | None]
+    dimension_organization_type: Mapped[str | None]
+    attributes: Mapped[dict[str, Any]]
+    transfer_syntax_uid: Mapped[str]
+    blob_key: Mapped[str]
+    size: Mapped[int]
+    """Bytes of the Part 10 file."""
+    sha256: Mapped[str]
+    """Of the Part 10 file, hexadecimal."""
+    origin: Mapped[str]
+    stored_at: Mapped[datetime]
+    pixels: Mapped[dict[str, Any] | None]
+    """The fields of `PixelDescription`."""
+    frame_index: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """As `part10.encode_frame_index` writes it. Read only to serve frames."""
+
+    __table_args__ = (
+        # Every path; what keeps one SOP Instance UID from having two contents.
+        UniqueConstraint("instance_uid"),
+        UniqueConstraint("blob_key"),  # verify: blob → row
+        # The instances of a series and of a study in the order they came, and their numbers.
+        Index("ix_instances_series_id", "series_id", "id"),
+        Index("ix_instances_study_id", "study_id", "id"),
+        # SOPClassUID, and SOPClassesInStudy.
+        Index("ix_instances_sop_class_uid", "sop_class_uid", "study_id"),
+    )
+
+
+class MetadataRow(Base):
+    """The metadata of an instance as DICOM JSON, gzip'd."""
+
+    __tablename__ = "instance_metadata"
+
+    instance_id: Mapped[int] = mapped_column(
+        ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True
+    )
+    header: Mapped[bytes] = mapped_column(LargeBinary)
+    """One JSON object, without the per-frame functional groups."""
+    per_frame: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The attribute (5200,9230) alone."""
+
+
+class ChangeRow(Base):
+    """One entry of the change feed (see `changes`)."""
+
+    __tablename__ = "change_feed"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """1, 2, 3 … without gaps, in the order of the commits."""
+    action: Mapped[str]
+    study_uid: Mapped[str]
+    series_uid: Mapped[str]
+    instance_uid: Mapped[str]
+    changed_at: Mapped[datetime]
+
+
+class ChangePositionRow(Base):
+    """The last number of the change feed: one row, which every writer locks last."""
+
+    __tablename__ = "change_feed_position"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    last: Mapped[int]
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+
+class AuditRow(Base):
+    """Who did what to which UIDs, when, and how it ended. A trigger keeps it append-only."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    occurred_at: Mapped[datetime]
+    principal_id: Mapped[str]
+    action: Mapped[str]
+    outcome: Mapped[str]
+    study_uid: Mapped[str | None]
+    series_uid: Mapped[str | None]
+    instance_uid: Mapped[str | None]
+    detail: Mapped[str] = mapped_column(server_default=text("''"))
+    """In words; never patient data."""
+
+    __table_args__ = (
+        Index("ix_audit_events_occurred_at", "occurred_at"),  # what happened in a span of time
+        Index("ix_audit_events_study_uid", "study_uid"),  # what happened to a study
+    )
+
+
+class SlideRow(Base):
+    """A slide file that was uploaded, and how its conversion goes."""
+
+    __tablename__ = "slides"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    filename: Mapped[str]
+    """As given by the client; may identify a patient, so it is shown but never logged."""
+    source_sha256: Mapped[str]
+    source_size: Mapped[int]
+    """Bytes."""
+    request_sha256: Mapped[str]
+    """Of `request`: the same file with other case data is another conversion."""
+    request: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    progress: Mapped[float] = mapped_column(Double, server_default=text("0"))
+    """From 0 to 1."""
+    error: Mapped[str | None]
+    study_uid: Mapped[str | None]
+    series_uid: Mapped[str | None]
+    received_by: Mapped[str]
+    received_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("source_sha256", "request_sha256"),  # was it given before?
+        Index("ix_slides_received_at", "received_at"),  # the list, newest first
+    )
+
+
+class KnownBlobRow(Base):
+    """What was known of the blobs when a rebuild began; empty otherwise (see `fixity`)."""
+
+    __tablename__ = "rebuild_known_blobs"
+
+    blob_key: Mapped[str] = mapped_column(primary_key=True)
+    stored_at: Mapped[datetime]
+    origin: Mapped[str]

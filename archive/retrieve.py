@@ -1,0 +1,339 @@
+"""Finding, reading and describing what is kept, and the caches that make it fast.
+
+What hangs on a blob key (frame index, header) never goes stale. Where a path leads is believed for
+a few seconds and forgotten on local writes. Who may see it is asked each time.
+"""
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from archive.blobs import BlobStore
+from archive.caches import ByteBoundedCache, SingleFlight
+from archive.catalog import lookup
+from archive.catalog.database import Database
+from archive.catalog.lookup import Located, MetadataParts
+from archive.errors import CannotTranscode, FrameNotFound, NotFound
+from archive.model.frames import ByteSpan
+from archive.model.identifiers import InstancePath, ResourcePath
+from archive.model.instances import BlobKey, StoredInstance
+from archive.part10 import Header, HeaderLimits, bulk_data, read_header
+from archive.part10.pixel_description import stored_frame_bits
+from auth import Visibility
+
+READ_AHEAD_BYTES = 16 * 1024 * 1024
+"""Frames of a long list are read in runs of about this many bytes."""
+METADATA_VERSION = 1
+"""Of what `part10.to_json` writes: part of every ETag, so that a better release shows."""
+
+_INSTANCE_BYTES = 2048  # of a StoredInstance without its frame index, roughly
+_PIECE = 1024 * 1024
+_URI = b'"BulkDataURI":"'
+_LISTED_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    blob_key: BlobKey
+    labels: frozenset[str]
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataDocument:
+    """The metadata of one instance, kept compressed until it is sent."""
+
+    path: InstancePath
+    etag: str
+    """Without quotes; changes when the bytes that `json` gives do."""
+    header_gz: bytes
+    per_frame_gz: bytes | None
+
+    @property
+    def header(self) -> bytes:
+        """DICOM JSON object without the per-frame functional groups, bulk data URIs relative."""
+        return zlib.decompress(self.header_gz, zlib.MAX_WBITS | 16)
+
+    @property
+    def per_frame(self) -> bytes | None:
+        """The attribute (5200,9230) as DICOM JSON."""
+        if self.per_frame_gz is None:
+            return None
+        return zlib.decompress(self.per_frame_gz, zlib.MAX_WBITS | 16)
+
+    def json(self, instance_url: str) -> Iterator[bytes]:
+        """Give the DICOM JSON object in pieces, bulk data URIs made absolute (PS3.18 §F.2.2).
+
+        Parameters
+        ----------
+        instance_url
+            Address of the instance, no slash at its end.
+        """
+        header = _with_urls(self.header, instance_url)
+        if self.per_frame_gz is None:
+            yield header
+            return
+        body = header[:-1]
+        yield body + (b"," if len(body) > 1 else b"") + b'"52009230":'
+        yield from _pieces_with_urls(self.per_frame_gz, instance_url)
+        yield b"}"
+
+
+class Retriever:
+    """Reads for `Archive`. Safe between threads.
+
+    Parameters
+    ----------
+    frame_cache_bytes, header_cache_bytes
+        Bounds of the two caches.
+    locate_seconds
+        How long it is believed where a path leads.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        limits: HeaderLimits,
+        *,
+        frame_cache_bytes: int,
+        header_cache_bytes: int,
+        locate_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._limits = limits
+        self._locate_seconds = locate_seconds
+        self._clock = clock
+        self._instances: ByteBoundedCache[BlobKey, StoredInstance]
+        self._instances = ByteBoundedCache(frame_cache_bytes)
+        self._headers: ByteBoundedCache[BlobKey, Header] = ByteBoundedCache(header_cache_bytes)
+        self._paths: dict[InstancePath, _Remembered] = {}
+        self._paths_lock = threading.Lock()
+        self._generation = 0
+        self._locating: SingleFlight[tuple[InstancePath, int], Located] = SingleFlight()
+        self._reading: SingleFlight[BlobKey, Header] = SingleFlight()
+
+    # --- where things are -------------------------------------------------------------------------
+
+    def cached(self, path: InstancePath, visible: Visibility) -> StoredInstance | None:
+        """Give the instance at `path` from memory alone; None when it has to be looked up."""
+        remembered = self._paths.get(path)
+        if remembered is None or remembered.until < self._clock():
+            return None
+        if not lookup.may_see(visible, remembered.labels):
+            return None
+        return self._instances.get(remembered.blob_key)
+
+    def locate(self, path: InstancePath, visible: Visibility) -> StoredInstance:
+        """Give the instance at `path` with its frame index.
+
+        Raises
+        ------
+        NotFound
+            When there is none, or none that may be seen.
+        """
+        found = self.cached(path, visible)
+        if found is not None:
+            return found
+        located = self._locating.do((path, self._generation), lambda: self._load(path))
+        if not lookup.may_see(visible, located.labels):
+            raise _no_instance(path)
+        return located.instance
+
+    def forget(self, path: InstancePath) -> None:
+        """Drop where `path` leads, because something was just written there."""
+        with self._paths_lock:
+            self._generation += 1  # what is being loaded right now was read too early
+            self._paths.pop(path, None)
+
+    def _load(self, path: InstancePath) -> Located:
+        # Taken before the query: what changes while it runs is believed no longer than promised.
+        until, generation = self._clock() + self._locate_seconds, self._generation
+        with self._database.begin() as session:
+            located = lookup.find(session, path, frame_index=False)
+            kept = None if located is None else self._instances.get(located.instance.blob_key)
+            if located is not None and kept is None:
+                located = lookup.find(session, path)
+        if located is None:
+            raise _no_instance(path)
+        instance = located.instance if kept is None else kept
+        if kept is None:
+            weight = 0 if instance.frame_index is None else instance.frame_index.size_bytes
+            self._instances.put(instance.blob_key, instance, _INSTANCE_BYTES + weight)
+        with self._paths_lock:
+            if generation == self._generation:
+                self._remember(path, _Remembered(instance.blob_key, located.labels, until))
+        return replace(located, instance=instance)
+
+    def _remember(self, path: InstancePath, remembered: _Remembered) -> None:
+        if len(self._paths) >= max(self._instances.limit_bytes // _INSTANCE_BYTES, 16):
+            now = self._clock()
+            self._paths = {p: r for p, r in self._paths.items() if r.until >= now}
+            if len(self._paths) >= self._instances.limit_bytes // _INSTANCE_BYTES:
+                self._paths = {}
+        self._paths[path] = remembered
+
+    def instances(self, resource: ResourcePath, visible: Visibility) -> Sequence[StoredInstance]:
+        """Give the instances of a resource, without frame indexes; raises `NotFound` for none."""
+        with self._database.begin() as session:
+            found = lookup.list_instances(session, resource, visible)
+        if not found:
+            raise NotFound("no such study, series or instance")
+        return found
+
+    # --- what is in them --------------------------------------------------------------------------
+
+    def frame_spans(self, instance: StoredInstance, number: int) -> Sequence[ByteSpan]:
+        """Give the fragments of a frame; raises `FrameNotFound`."""
+        return self._with_index(instance).frame_index.frame(number)  # type: ignore[union-attr]
+
+    def frames(self, instance: StoredInstance, numbers: Sequence[int]) -> Iterator[bytes]:
+        """Give the stored bytes of each frame in the order asked, fragments joined.
+
+        Raises
+        ------
+        FrameNotFound
+            For any number that there is not, before anything is read.
+        CannotTranscode
+            When frames cannot be told from each other, as in video.
+        """
+        if instance.frame_index is None and instance.pixels is not None:
+            if self.header(instance).deflated:
+                return self._inflated_frames(instance, numbers)
+            instance = self._with_index(instance)
+        if instance.frame_index is None:
+            raise CannotTranscode("the frames of this instance cannot be read one by one")
+        wanted = [instance.frame_index.frame(number) for number in numbers]
+        return self._read_frames(instance.blob_key, wanted)
+
+    def _with_index(self, instance: StoredInstance) -> StoredInstance:
+        """Give the same instance with its frame index, which listings leave out."""
+        if instance.frame_index is not None:
+            return instance
+        kept = self._instances.get(instance.blob_key)
+        if kept is None:
+            kept = self._load(instance.path).instance
+        if kept.frame_index is None:
+            if instance.pixels is None:
+                raise NotFound("the instance has no pixel data")
+            raise CannotTranscode("the frames of this instance cannot be read one by one")
+        return kept
+
+    def _read_frames(self, key: BlobKey, wanted: Sequence[Sequence[ByteSpan]]) -> Iterator[bytes]:
+        first = 0
+        while first < len(wanted):
+            last, size = first, 0
+            while last < len(wanted) and (last == first or size < READ_AHEAD_BYTES):
+                size += sum(span.length for span in wanted[last])
+                last += 1
+            spans = [span for frame in wanted[first:last] for span in frame]
+            pieces = iter(self._blobs.read(key, spans))
+            for frame in wanted[first:last]:
+                parts = [next(pieces) for _ in frame]
+                yield parts[0] if len(parts) == 1 else b"".join(parts)
+            first = last
+
+    def _inflated_frames(self, instance: StoredInstance, numbers: Sequence[int]) -> Iterator[bytes]:
+        """Cut native frames out of a deflated data set, inflated as a whole (PS3.5 §A.5)."""
+        header, pixels = self.header(instance), instance.pixels
+        if header.pixel_data is None or pixels is None:
+            raise NotFound("the instance has no pixel data")
+        bits, start = stored_frame_bits(pixels), header.pixel_data.value_offset
+        edges = []
+        for number in numbers:
+            if not 1 <= number <= pixels.number_of_frames:
+                raise FrameNotFound(number, pixels.number_of_frames)
+            edges.append((start + (number - 1) * bits // 8, start + (number * bits + 7) // 8))
+        return (bytes(header.data[begin:end]) for begin, end in edges)
+
+    def header(self, instance: StoredInstance) -> Header:
+        """Give all of an instance but its pixel data, from memory when it was read lately."""
+        found = self._headers.get(instance.blob_key)
+        if found is not None:
+            return found
+        return self._reading.do(instance.blob_key, lambda: self._read_header(instance))
+
+    def _read_header(self, instance: StoredInstance) -> Header:
+        with self._blobs.open(instance.blob_key) as file:
+            header = read_header(file, size=instance.size, limits=self._limits)
+        # What it holds of memory: the bytes up to the pixel data, and the objects made of them.
+        end = header.size if header.pixel_data is None else header.pixel_data.value_offset
+        self._headers.put(instance.blob_key, header, 2 * end + _INSTANCE_BYTES)
+        return header
+
+    def bulk_data(self, instance: StoredInstance, attribute_path: str) -> bytes:
+        """Give one bulk data value, little endian; raises `BulkDataNotFound`."""
+        return bulk_data(self.header(instance), attribute_path)
+
+    def open(self, instance: StoredInstance) -> AbstractContextManager[BinaryIO]:
+        """Open the whole Part 10 file."""
+        return self._blobs.open(instance.blob_key)
+
+    def metadata(self, resource: ResourcePath, visible: Visibility) -> Iterator[MetadataDocument]:
+        """Give the metadata of a resource, a few instances at a time in memory.
+
+        Raises
+        ------
+        NotFound
+            When there is nothing at `resource`; before the first document.
+        """
+        first = self._some_metadata(resource, visible, 0)
+        if not first[0]:
+            raise NotFound("no such study, series or instance")
+        return self._documents(resource, visible, first)
+
+    def _documents(
+        self,
+        resource: ResourcePath,
+        visible: Visibility,
+        found: tuple[list[MetadataParts], int],
+    ) -> Iterator[MetadataDocument]:
+        parts, after = found
+        while parts:
+            for part in parts:
+                etag = f"{part.sha256[:32]}-m{METADATA_VERSION}"
+                yield MetadataDocument(part.path, etag, part.header_gz, part.per_frame_gz)
+            if len(parts) < _LISTED_AT_ONCE:
+                return
+            parts, after = self._some_metadata(resource, visible, after)
+
+    def _some_metadata(
+        self, resource: ResourcePath, visible: Visibility, after: int
+    ) -> tuple[list[MetadataParts], int]:
+        with self._database.begin() as session:
+            return lookup.list_metadata(
+                session, resource, visible, limit=_LISTED_AT_ONCE, after=after
+            )
+
+
+def _no_instance(path: InstancePath) -> NotFound:
+    return NotFound(f"no instance {path.instance} in series {path.series} of study {path.study}")
+
+
+def _with_urls(content: bytes, instance_url: str) -> bytes:
+    # Quotes within JSON strings are escaped, so these bytes are a key and nothing else.
+    return content.replace(_URI, _URI + instance_url.encode() + b"/")
+
+
+def _pieces_with_urls(compressed: bytes, instance_url: str) -> Iterator[bytes]:
+    """Inflate in pieces; the key is also found where it lies across the edge of two."""
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    waiting, rest = b"", compressed
+    while not inflater.eof:
+        piece = inflater.decompress(rest, _PIECE)
+        rest = inflater.unconsumed_tail
+        if not piece and not rest:
+            break
+        waiting = _with_urls(waiting + piece, instance_url)
+        # A key that was completed is replaced; what may be the beginning of one is kept back, and
+        # cannot hold a whole one, so nothing is replaced twice.
+        keep = next((n for n in range(len(_URI) - 1, 0, -1) if waiting.endswith(_URI[:n])), 0)
+        yield waiting[: len(waiting) - keep]
+        waiting = waiting[len(waiting) - keep :]
+    yield waiting
