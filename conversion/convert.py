@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from conversion.errors import OutputFailed
 from conversion.identifiers import SETTINGS_VERSION, SlideUids
+from conversion.integrity import check_every_frame
 from conversion.manifest import Manifest, ManifestInstance, Route
 from conversion.metadata import (
     WHOLE_SLIDE_MICROSCOPY,
@@ -151,6 +152,8 @@ def convert(
     report = Progress(progress)
     with SourceFile(path) as source, open_slide(source) as slide:
         report.expect(source.size, slide, hashing=request.source_sha256 is None)
+        if request.check == "full":
+            check_every_frame(slide)
         sha256 = request.source_sha256 or source.sha256(report.advance)
         uids = SlideUids(sha256, request)
         facts = SlideFacts(request, uids, slide.properties)

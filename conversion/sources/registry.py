@@ -37,8 +37,13 @@ _STARTS: Final = (
     (b"\x89HDF", "HDF5 file"),
     (b"<DataObject", "Philips iSyntax"),
     (b"[Virtual Microscope Specimen]", "Hamamatsu VMS"),
-    (b"SQLite format 3", "SQLite database (Sakura svslide)"),
+    (b"SQLite format 3", "SQLite database"),
 )
+
+_HINTS: Final = {
+    "Olympus VSI": "and its slide lies in the folder beside it, not in this file",
+    "3DHISTECH MIRAX": "and its slide lies in the folder beside it, not in this file",
+}
 
 
 @contextmanager
@@ -84,7 +89,7 @@ def _other_tiff(first: Directory) -> str | None:
     """
     description, make = first.description, str(first.tag(271) or "")
     if make.startswith("Olympus"):
-        return "Olympus VSI (its slide lies in the folder beside it)"
+        return "Olympus VSI"
     if first.software.startswith("Philips") or "<DataObject" in description[:500]:
         return "Philips TIFF"
     if "<iScan" in _xmp(first) or make.startswith("Roche"):
@@ -116,7 +121,7 @@ def _refusal(start: bytes, source: SourceFile) -> UnsupportedFormat:
         return UnsupportedFormat("the file is DICOM already; store it as it is", format="DICOM")
     if start.startswith(_JPEG_MAGIC):
         if source.path.suffix.lower() == ".mrxs":
-            return _not_converted("3DHISTECH MIRAX (its slide lies in the folder beside it)")
+            return _not_converted("3DHISTECH MIRAX")
         return _not_converted("JPEG picture")
     return UnsupportedFormat(
         f"the file is not a slide of any known format; {_READ_NOW}", format="unknown"
@@ -124,6 +129,5 @@ def _refusal(start: bytes, source: SourceFile) -> UnsupportedFormat:
 
 
 def _not_converted(name: str) -> UnsupportedFormat:
-    return UnsupportedFormat(
-        f"the file is a {name}, which is not converted; {_READ_NOW}", format=name
-    )
+    hint = f" ({_HINTS[name]})" if name in _HINTS else ""
+    return UnsupportedFormat(f"{name} is not converted{hint}; {_READ_NOW}", format=name)

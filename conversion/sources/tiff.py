@@ -21,6 +21,7 @@ from conversion.errors import (
     OutOfMemory,
     TruncatedSource,
 )
+from conversion.sources.tiff_chain import check_chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,6 +170,7 @@ def open_tiff(source: SourceFile) -> Iterator[TiffFacts]:
     """
     import tifffile
 
+    check_chain(source)
     with wrapped("the TIFF header"):
         tiff = tifffile.TiffFile(source.path)
     with tiff:
