@@ -248,18 +248,21 @@ def _eight_bits(array: Pixels, facts: PictureFacts) -> Picture:
     if array.shape[2] != 3:
         raise CannotRender(f"no picture of {array.shape[2]} samples a pixel")
     if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)  # type: ignore[return-value]
+        return np.ascontiguousarray(array, np.uint8)
     if array.dtype.kind != "u":
         raise CannotRender(f"no picture of colour samples of type {array.dtype}")
     shift = max(facts.pixels.bits_stored - 8, 0)
-    return np.minimum(array >> shift, 255).astype(np.uint8)
+    shown: NDArray[np.uint32] = np.right_shift(array.astype(np.uint32), shift)
+    return np.minimum(shown, 255).astype(np.uint8)
 
 
 def _windowed(array: Pixels, facts: PictureFacts, asked: Window | None) -> Picture:
     window = asked or facts.window
     slope, intercept = facts.rescale_slope, facts.rescale_intercept
     if window is None and _shown_as_stored(facts) and array.dtype == np.uint8:
-        return np.ascontiguousarray(array)  # type: ignore[return-value]
+        return np.ascontiguousarray(array, np.uint8)
+    if window is None and facts.pixels.bits_allocated == 1:
+        return array.astype(np.uint8) * np.uint8(255)
     values = array.astype(np.float64) * slope + intercept
     if window is None:
         finite = values[np.isfinite(values)]

@@ -62,7 +62,9 @@ def to_json(header: Header) -> MetadataJson:
     written = None
     if per_frame is not None:
         try:
-            written = PerFrameWriter(header, writer.item_json, codecs).write(per_frame)
+            written = PerFrameWriter(
+                header, writer.item_json, writer.value_json, writer.codecs
+            ).write(per_frame, codecs)
         except struct.error as error:
             raise InvalidInstance("the per-frame functional groups are cut short") from error
     return MetadataJson(writer.item_json(rest, codecs, ""), written)
@@ -114,12 +116,16 @@ class _Writer:
             inline = base64.b64encode(self._little(element))
             return b'{"vr":"%b","InlineBinary":"%b"}' % (vr, inline)
         try:
-            value = value_json(element.vr, self._value(element), self.source.encoding.order, codecs)
+            return self.value_json(element, self._value(element), codecs)
         except NotInJson:
             return self._reference(element, path)
-        if not value:
-            return b'{"vr":"%b"}' % vr
-        return b'{"vr":"%b","Value":[%b]}' % (vr, value)
+
+    def value_json(self, element: Element, value: bytes, codecs: list[str]) -> bytes:
+        """Write an attribute that is neither nested nor binary; raises `NotInJson`."""
+        text = value_json(element.vr, value, self.source.encoding.order, codecs)
+        if not text:
+            return b'{"vr":"%b"}' % element.vr.encode()
+        return b'{"vr":"%b","Value":[%b]}' % (element.vr.encode(), text)
 
     def _reference(self, element: Element, path: str) -> bytes:
         return b'{"vr":"%b","BulkDataURI":"bulkdata/%b%08X"}' % (
@@ -192,9 +198,9 @@ def _item(header: Header, sequence: Element, index: str, path: str) -> tuple[Ele
             return sequence.items[wanted]
     else:
         reader = ElementReader(header.data, header.size, header.limits.elements)
-        for number, (start, end) in enumerate(reader.items(sequence, header.encoding)):
+        for number, (start, after) in enumerate(reader.items(sequence, header.encoding)):
             if number == wanted:
-                return tuple(reader.item_elements(start, end, header.encoding))
+                return tuple(reader.item_at(start, after, header.encoding)[0] or ())
     raise BulkDataNotFound(f"no bulk data at {path[:80]!r}")
 
 

@@ -5,9 +5,8 @@ elements and lengths are bounded here, before anything is made of them, and 250,
 are walked in seconds. Values are left to `values`; what they mean, to others.
 """
 
-import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,8 +14,8 @@ from typing import NamedTuple
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
 from archive.errors import InvalidInstance
-
-Buffer = bytes | mmap.mmap
+from archive.part10.buffers import Buffer
+from archive.part10.layouts import ItemLayouts
 
 UNDEFINED = 0xFFFFFFFF
 ITEM = 0xFFFEE000
@@ -108,6 +107,34 @@ def tag_text(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
+# Values that say how others are to be read: two items that differ in one are not alike.
+_INTERPRETING = frozenset({0x00080005, 0x00280103})
+
+
+def value_spans(elements: Iterable[Element]) -> list[tuple[int, int]] | None:
+    """Give offset and length of every value in an item, nested ones included, in their order.
+
+    Empty values and those that the meaning of others hangs on are left out. None where the elements
+    are not ascending by tag, or hold what has no fixed length.
+    """
+    spans: list[tuple[int, int]] = []
+    last = -1
+    for element in elements:
+        tag = element.tag
+        if tag <= last or (element.undefined and element.items is None):
+            return None
+        last = tag
+        for item in element.items or ():
+            inner = value_spans(item)
+            if inner is None:
+                return None
+            spans += inner
+        creator = tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF
+        if element.items is None and element.length and tag not in _INTERPRETING and not creator:
+            spans.append((element.offset, element.length))
+    return spans
+
+
 @dataclass(slots=True)
 class ElementReader:
     """Reads the elements of one buffer.
@@ -158,40 +185,73 @@ class ElementReader:
             raise InvalidInstance(f"{tag_text(tag)} runs past the end of the file")
         return Element(tag, _NAMES.get(vr, "UN"), offset, length), offset + length
 
+    def start_count(self) -> None:
+        """Count elements anew: what was read before is not held any more."""
+        self._count = 0
+
     def items(
         self, sequence: Element, encoding: Encoding, depth: int = 1
     ) -> Iterator[tuple[int, int]]:
-        """Walk the items of a sequence; gives (start, end) of the elements of each.
+        """Walk the items of a sequence; gives where each begins, and the byte behind it.
 
-        The end of an item of undefined length is found by reading its elements.
+        The end of an item of undefined length is found by walking its elements.
         """
         position, end = sequence.offset, sequence.offset + sequence.length
+        layouts: ItemLayouts[None] = ItemLayouts()
         while position < end:
-            tag, length = self._item_header(position, encoding)
-            position += 8
-            if tag == SEQUENCE_DELIMITER:
+            after = self._skip_item(position, end, encoding, depth, layouts)
+            if after is None:
                 return
-            if tag != ITEM:
-                raise InvalidInstance(
-                    f"{tag_text(tag)} at byte {position - 8}, where an item should begin"
-                )
-            if length == UNDEFINED:
-                self._count = 0
-                _, after = self._elements(position, self.size, encoding, depth, delimited=True)
-                yield position, after - 8
-                position = after
-            else:
-                if position + length > end:
-                    raise InvalidInstance(f"the item at byte {position - 8} runs past its sequence")
-                yield position, position + length
-                position += length
+            yield position, after
+            position = after
 
-    def item_elements(
-        self, start: int, end: int, encoding: Encoding, depth: int = 1
-    ) -> list[Element]:
-        """Read the elements of one item, as `items` gave it."""
-        self._count = 0
-        return self._elements(start, end, encoding, depth)[0]
+    def item_at(
+        self, position: int, end: int, encoding: Encoding, depth: int = 1
+    ) -> tuple[list[Element] | None, int]:
+        """Read the item that begins at `position` in a sequence that ends at `end`.
+
+        Returns
+        -------
+        tuple
+            Its elements, None where the sequence is at its end; and the byte behind it.
+        """
+        tag, length = self._item_header(position, encoding)
+        position += 8
+        if tag == SEQUENCE_DELIMITER:
+            return None, position
+        if tag != ITEM:
+            raise InvalidInstance(
+                f"{tag_text(tag)} at byte {position - 8}, where an item should begin"
+            )
+        undefined = length == UNDEFINED
+        stop = end if undefined else position + length
+        if stop > end:
+            raise InvalidInstance(f"the item at byte {position - 8} runs past its sequence")
+        return self._elements(position, stop, encoding, depth + 1, delimited=undefined)
+
+    def _skip_item(
+        self,
+        position: int,
+        end: int,
+        encoding: Encoding,
+        depth: int,
+        layouts: ItemLayouts[None],
+    ) -> int | None:
+        """Give the byte behind an item; None where the sequence is at its end."""
+        tag, length = self._item_header(position, encoding)
+        if tag == ITEM and length != UNDEFINED:
+            if position + 8 + length > end:
+                raise InvalidInstance(f"the item at byte {position} runs past its sequence")
+            return position + 8 + length
+        found = layouts.find(self.data, position, min(end, len(self.data)))
+        if found is not None:
+            return position + found[0].size
+        self.start_count()
+        elements, after = self.item_at(position, end, encoding, depth)
+        if elements is None:
+            return None
+        layouts.learn(self.data, position, after, value_spans(elements), None)
+        return after
 
     def _item_header(self, position: int, encoding: Encoding) -> tuple[int, int]:
         group, element, length = struct.unpack_from(encoding.order + "HHL", self.data, position)
@@ -321,21 +381,9 @@ class ElementReader:
         position, end = sequence.offset, sequence.offset + sequence.length
         items: list[tuple[Element, ...]] = []
         while position < end:
-            tag, length = self._item_header(position, encoding)
-            position += 8
-            if tag == SEQUENCE_DELIMITER:
+            elements, position = self.item_at(position, end, encoding, depth)
+            if elements is None:
                 return tuple(items), position
-            if tag != ITEM:
-                raise InvalidInstance(
-                    f"{tag_text(tag)} at byte {position - 8}, where an item should begin"
-                )
-            undefined = length == UNDEFINED
-            stop = end if undefined else position + length
-            if stop > end:
-                raise InvalidInstance(f"the item at byte {position - 8} runs past its sequence")
-            elements, position = self._elements(
-                position, stop, encoding, depth + 1, delimited=undefined
-            )
             items.append(tuple(elements))
         if sequence.undefined:
             raise InvalidInstance(f"{tag_text(sequence.tag)} has no end")
@@ -344,22 +392,11 @@ class ElementReader:
     def _end_of_items(self, sequence: Element, encoding: Encoding, depth: int) -> int:
         """Find the byte behind a delimited sequence without keeping its elements."""
         position = sequence.offset
-        while position < self.size:
-            tag, length = self._item_header(position, encoding)
-            position += 8
-            if tag == SEQUENCE_DELIMITER:
-                return position
-            if tag != ITEM:
-                raise InvalidInstance(
-                    f"{tag_text(tag)} at byte {position - 8}, where an item should begin"
-                )
-            if length == UNDEFINED:
-                self._count = 0
-                _, position = self._elements(
-                    position, self.size, encoding, depth + 1, delimited=True
-                )
-            else:
-                position += length
+        for _, after in self.items(sequence, encoding, depth):
+            position = after
+        tag, _ = self._item_header(position, encoding)
+        if tag == SEQUENCE_DELIMITER:
+            return position + 8
         raise InvalidInstance(f"{tag_text(sequence.tag)} has no end")
 
     def _end_of_fragments(self, position: int, encoding: Encoding) -> int:

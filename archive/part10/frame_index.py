@@ -17,11 +17,11 @@ from archive.errors import ArchiveError, InvalidInstance
 from archive.model import reasons
 from archive.model.frames import FrameIndex, PixelDescription
 from archive.model.transfer_syntaxes import BY_UID
+from archive.part10.buffers import Buffer
 from archive.part10.elements import (
     ITEM,
     SEQUENCE_DELIMITER,
     UNDEFINED,
-    Buffer,
     Element,
     tag_text,
 )

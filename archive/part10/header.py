@@ -23,11 +23,11 @@ from archive.errors import InvalidInstance
 from archive.model import reasons
 from archive.model.transfer_syntaxes import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 from archive.part10 import elements
+from archive.part10.buffers import Buffer
 from archive.part10.character_sets import encodings_of
 from archive.part10.elements import (
     EXPLICIT_LITTLE,
     PER_FRAME,
-    Buffer,
     Element,
     ElementLimits,
     ElementReader,
