@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -25,7 +26,7 @@ def shared_file(relative: str) -> Path:
     return path
 
 
-def missing(reason: str) -> None:
+def missing(reason: str) -> NoReturn:
     """Fail the test on CI, where everything must be there; skip it elsewhere."""
     if os.environ.get("CI"):
         pytest.fail(reason)
