@@ -95,11 +95,12 @@ def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> set[str]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    services.opened = await anyio.to_thread.run_sync(open_archive, services.settings)
+    archive = await anyio.to_thread.run_sync(open_archive, services.settings)
+    services.open(archive)
     try:
         yield
     finally:
-        archive, services.opened = services.opened, None
+        services.opened = None
         await anyio.to_thread.run_sync(archive.close)
 
 

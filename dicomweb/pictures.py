@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from numpy.typing import NDArray
 
-from archive.archive import Archive, MetadataDocument
+from archive.archive import Archive
 from archive.composition import MAXIMUM_PIXELS, render_instance
 from archive.errors import CannotRender, NotFound
 from archive.model.attributes import Level
@@ -24,6 +24,7 @@ from archive.model.query import Query, ResultRow
 from archive.picture_facts import TileGrid, picture_facts, tile_grid, tile_places
 from archive.render_options import RenderOptions
 from archive.rendering import PictureFacts, render_frame
+from archive.retrieve import MetadataDocument
 from auth import Visibility
 from dicomweb.problems import Busy
 

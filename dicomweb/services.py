@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from archive.errors import CatalogUnavailable
 from archive.settings import AuthMode, Settings
 from auth import Policy, Principal, Unauthenticated
+from auth.tokens import Tokens
 
 if TYPE_CHECKING:
     from archive.archive import Archive
@@ -25,6 +26,7 @@ class Services:
     policy: Policy = field(default_factory=Policy)
     anonymous: Principal = field(default_factory=Principal.anonymous)
     opened: "Archive | None" = None
+    tokens: Tokens | None = None
 
     @property
     def archive(self) -> "Archive":
@@ -32,6 +34,19 @@ class Services:
         if self.opened is None:
             raise CatalogUnavailable("the archive is not open yet, or is closing")
         return self.opened
+
+    def open(self, archive: "Archive") -> None:
+        """Take the archive into use."""
+        self.tokens = Tokens(
+            archive.database.sessions, cache_seconds=self.settings.token_cache_seconds
+        )
+        self.opened = archive
+
+    @property
+    def _known_tokens(self) -> Tokens:
+        if self.tokens is None:
+            raise CatalogUnavailable("the archive is not open yet")
+        return self.tokens
 
     def recall(self, authorization: str | None) -> Principal | None:
         """Tell who is asking from memory alone.
@@ -48,7 +63,7 @@ class Services:
         """
         if self.settings.auth is AuthMode.OPEN:
             return self.anonymous
-        return self.archive.tokens.recall(_bearer(authorization))
+        return self._known_tokens.recall(_bearer(authorization))
 
     def authenticate(self, authorization: str | None) -> Principal:
         """Tell who is asking.
@@ -62,7 +77,7 @@ class Services:
         """
         if self.settings.auth is AuthMode.OPEN:
             return self.anonymous
-        return self.archive.tokens.authenticate(_bearer(authorization))
+        return self._known_tokens.authenticate(_bearer(authorization))
 
 
 def _bearer(authorization: str | None) -> str:

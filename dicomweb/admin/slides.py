@@ -7,7 +7,7 @@ copy, however large it is.
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,9 +17,9 @@ import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from archive.archive import SlideRecord
 from archive.errors import MalformedRequest, NotFound, TooLarge, UnsupportedMedia
 from archive.model.instances import StagedFile
+from archive.model.slides import SlideRecord
 from auth import Permission
 from conversion import ConversionRequest
 from conversion.errors import MalformedRequest as MalformedConversion
@@ -267,8 +267,6 @@ def _base_name(filename: str) -> str:
 
 def record_as_json(record: SlideRecord) -> dict[str, Any]:
     """Give a record's facts as they go out."""
-    if not is_dataclass(record):
-        raise TypeError("a slide record is a dataclass")
     return {key: value for key, value in asdict(record).items() if value is not None}
 
 

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from archive.archive import Archive
 from archive.blobs import SupportsLocalPath
-from archive.errors import CannotTranscode, MalformedRequest, NotFound
+from archive.errors import MalformedRequest, NotFound
 from archive.model.identifiers import InstancePath
 from archive.model.instances import StoredInstance
 from archive.model.transfer_syntaxes import BY_UID, OCTET_STREAM
@@ -84,7 +84,7 @@ class Frames:
             response.raw_headers += headers
             await response(scope, receive, send)
             return
-        local = isinstance(archive.blobs, SupportsLocalPath) and not answer.decodes
+        local = isinstance(archive.blobs, SupportsLocalPath) and not answer.works
         content_type, body = answer.whole() if local else await _in_thread(answer.whole)
         headers.append((b"content-type", content_type.encode("ascii")))
         await _send(send, 200, headers, body)
@@ -100,15 +100,24 @@ class _Answer:
         self._instance = instance
         self._numbers = numbers
         self._offer = offer
-        self.decodes = _decodes(instance, offer)
+        # Without an index the data set is deflated, and inflated as a whole (PS3.5 §A.5).
+        self._indexed = instance.frame_index is not None
+        self._converts = _converts(instance, offer)
         self._lengths = [
-            sum(span.length for span in archive.frame_spans(instance, number)) for number in numbers
+            sum(span.length for span in archive.frame_spans(instance, number))
+            for number in numbers
+            if self._indexed
         ]
 
     @property
     def is_large(self) -> bool:
         """Whether the body is made and sent piece by piece."""
-        return sum(self._lengths) > INLINE_BYTES or (self.decodes and len(self._numbers) > 1)
+        return sum(self._lengths) > INLINE_BYTES or (self.works and len(self._numbers) > 1)
+
+    @property
+    def works(self) -> bool:
+        """Whether it takes more than reading, so that it belongs into a thread."""
+        return self._converts or not self._indexed
 
     def whole(self) -> tuple[str, bytes]:
         """Give Content-Type and body."""
@@ -125,13 +134,13 @@ class _Answer:
         """Give a response whose length is known beforehand, unless frames have to be decoded."""
         contents = self._contents()
         if not self._offer.multipart:
-            length = None if self.decodes else self._lengths[0]
+            length = None if self.works else self._lengths[0]
             media_type = self._offer.content_type
             return StreamedResponse(contents, media_type=media_type, length=length)
         writer = MultipartWriter.of(self._offer.name)
         part_type = self._offer.content_type
         length = None
-        if not self.decodes:
+        if not self.works:
             length = writer.length((part_type, one) for one in self._lengths)
         body = writer.body((part_type, content) for content in contents)
         return StreamedResponse(body, media_type=writer.content_type, length=length)
@@ -139,7 +148,7 @@ class _Answer:
     def _contents(self) -> Iterator[bytes]:
         stored = self._archive.frames(self._instance, self._numbers)
         pixels = self._instance.pixels
-        if not self.decodes or pixels is None:
+        if not self._converts or pixels is None:
             return stored
         uid = self._instance.transfer_syntax_uid
         return (
@@ -200,8 +209,6 @@ def _chosen(instance: StoredInstance, wanted: _Wanted) -> Offer:
     """Select the form; what was selected for the same question lately is remembered."""
     if instance.pixels is None or instance.pixels.number_of_frames < 1:
         raise NotFound("the instance has no frames: it has no pixel data")
-    if instance.frame_index is None:
-        raise CannotTranscode("the frames of this instance cannot be read one by one")
     facts = (instance.transfer_syntax_uid, len(wanted.numbers) == 1, wanted.accept, wanted.query)
     short = sum(map(len, wanted.accept)) + len(wanted.query) < _REMEMBERED_LENGTH
     return _choice(*facts) if short else _choice.__wrapped__(*facts)
@@ -239,7 +246,7 @@ def _offers(uid: str, *, single: bool) -> list[Offer]:
     return multiparts + forms if single else multiparts
 
 
-def _decodes(instance: StoredInstance, offer: Offer) -> bool:
+def _converts(instance: StoredInstance, offer: Offer) -> bool:
     """Tell whether the stored bytes have to be changed for this form."""
     pixels = instance.pixels
     if offer.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN or pixels is None:

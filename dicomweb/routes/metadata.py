@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from archive.archive import MetadataDocument
 from archive.model.identifiers import ResourcePath
+from archive.retrieve import METADATA_VERSION, MetadataDocument
 from auth import Permission
 from dicomweb.addresses import PREFIX, BaseUrl
 from dicomweb.dependencies import Caller, requires
@@ -25,9 +25,6 @@ from dicomweb.responses import (
 router = APIRouter(prefix=PREFIX, tags=["Retrieve (WADO-RS)"])
 
 OFFERS = (Offer("application/dicom+json"), Offer("application/json"))
-FORM = "1"
-"""Changes when the same instance is written otherwise, so that no client keeps the old text."""
-
 _Reader = Annotated[Caller, requires(Permission.STUDIES_READ)]
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "One object an instance", "content": {"application/dicom+json": {}}},
@@ -63,7 +60,11 @@ def _metadata(path: ResourcePath, caller: Caller) -> Response:
     packed = accepts_gzip(caller.header("accept-encoding"))
     # What is stored never changes; what we write of it hangs on where we are reached.
     tag = entity_tag(
-        FORM, address.root, offer.name, str(packed), *(one.sha256 for one in instances)
+        str(METADATA_VERSION),
+        address.root,
+        offer.name,
+        str(packed),
+        *(one.sha256 for one in instances),
     )
     headers = {
         "ETag": tag,
