@@ -8,24 +8,42 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import BinaryIO, Self
+from uuid import UUID
 
 from pydicom.dataset import Dataset
 
 from archive.blobs import BlobStore, Staging, open_blobs
+from archive.catalog import audit, slides
 from archive.catalog import search as catalog_search
 from archive.catalog.database import Database, SchemaStep, open_database
+from archive.errors import NotFound
+from archive.jobs import engine
+from archive.jobs.tasks import INGEST
 from archive.model.frames import ByteSpan
 from archive.model.identifiers import InstancePath, ResourcePath, StudyUid
 from archive.model.instances import Origin, StagedFile, StoredInstance, StoreOutcome, StoreStatus
 from archive.model.query import Page, Query
+from archive.model.slides import SlideRecord
 from archive.part10 import HeaderLimits
 from archive.retrieve import MetadataDocument, Retriever
 from archive.settings import Settings
+from archive.slide_files import SlideFiles
 from archive.store import Stores
 from archive.store import store as store_instance
 from auth import Principal, Visibility
+from auth.tokens import Tokens
+from conversion import ConversionRequest
 
-SCHEMA_STEPS: tuple[SchemaStep, ...] = ()
+__all__ = [
+    "REMAINING_LIMIT",
+    "SCHEMA_STEPS",
+    "Archive",
+    "MetadataDocument",
+    "SlideRecord",
+    "open_archive",
+]
+
+SCHEMA_STEPS: tuple[SchemaStep, ...] = (engine.apply_schema,)
 """What brings the tables of others in our database up to date."""
 
 REMAINING_LIMIT = 10_000
@@ -52,6 +70,9 @@ class Archive:
         self.database = database
         self.blobs = blobs
         self.staging = staging
+        self.tokens = Tokens(database.sessions, cache_seconds=settings.token_cache_seconds)
+        self.slide_files = SlideFiles(settings.data_dir / "slides")
+        self._jobs = engine.Jobs(database)
         limits = HeaderLimits(header_bytes=int(settings.max_header_bytes))
         self.stores = Stores(database, blobs, staging, limits, now)
         self._retriever = Retriever(
@@ -152,6 +173,51 @@ class Archive:
     def open(self, instance: StoredInstance) -> AbstractContextManager[BinaryIO]:
         """Open the whole Part 10 file, as it was stored."""
         return self._retriever.open(instance)
+
+    # --- slides -----------------------------------------------------------------------------------
+
+    def receive_slide(
+        self,
+        staged: StagedFile,
+        filename: str,
+        request: ConversionRequest,
+        *,
+        by: Principal,
+    ) -> SlideRecord:
+        """Take a slide file to be converted by a worker; the staged file is consumed.
+
+        The row and the job are one transaction, and the file is in its place before it: a slide
+        that is known is converted, and one that is not was never taken.
+        """
+        now = self.stores.now()
+        incoming = self.slide_files.take(staged)
+        try:
+            with self.database.begin() as session:
+                given = slides.give(session, staged, filename, request, by=by, now=now)
+                record = given.record
+                if given.queued:
+                    self.slide_files.settle(incoming, record)
+                    key = f"{record.source_sha256}-{request.digest()}"
+                    self._jobs.enqueue(session, INGEST, {"slide": str(record.id)}, key=key)
+                audit.record(session, "slide:give", by=by, now=now, detail=f"slide {record.id}")
+        finally:
+            incoming.unlink(missing_ok=True)
+        return record
+
+    def slides(self, *, by: Principal, limit: int = 100) -> list[SlideRecord]:
+        """Give the slides that were given last, the newest first."""
+        del by  # whoever may read jobs sees all of them; the route asks for that permission
+        with self.database.begin() as session:
+            return slides.list_slides(session, limit=limit)
+
+    def slide(self, identifier: UUID, *, by: Principal) -> SlideRecord:
+        """Give one slide that was given; raises `NotFound`."""
+        del by
+        with self.database.begin() as session:
+            record = slides.find(session, identifier)
+        if record is None:
+            raise NotFound("there is no such slide")
+        return record
 
 
 def open_archive(settings: Settings) -> Archive:

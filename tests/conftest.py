@@ -6,6 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.database import (  # noqa: F401 - fixtures
+    archive,
+    database,
+    database_template,
+    database_url,
+    empty_database_url,
+    postgres_server,
+    settings,
+)
 from tests.support.minio_server import MinioServer
 
 if TYPE_CHECKING:
