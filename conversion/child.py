@@ -37,6 +37,7 @@ _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 3.0  # between asking a child to end and ending it
 _MAX_LINE_BYTES = 64 * MIB  # a manifest of a thousand levels is not a megabyte
 _KEPT_STDERR_BYTES = 16 * 1024
+_MEMORY_WORDS = ("MemoryError", "bad_alloc", "Memory allocation", "failed to map segment")
 
 
 def run_conversion(
@@ -232,7 +233,7 @@ def _outcome(conversation: _Conversation, status: int) -> Manifest:
             "the conversion was killed, perhaps because the machine ran out of memory; try again",
             status=status,
         )
-    if "MemoryError" in last or "bad_alloc" in last:
+    if any(word in last for word in _MEMORY_WORDS):
         raise OutOfMemory("the conversion needs more memory than it is allowed", detail=last)
     raise ChildFailed(
         f"the conversion ended without a result (status {status})", status=status, detail=last

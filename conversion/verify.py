@@ -116,7 +116,7 @@ def _holds(frame: bytes, runs: Sequence[Buffer]) -> bool:
     # Every stream ends in a marker, so a trailing zero is the padding to even length (PS3.5 §A.4).
     end = len(frame) - frame.endswith(b"\0")
     for run in reversed(runs):
-        if frame[max(0, end - len(run)) : end] != run:
+        if not frame.endswith(run, 0, max(0, end)):
             return False
         end -= len(run) + 2
     return True

@@ -81,8 +81,8 @@ class JpegTiles:
 
     def data(self, raw: bytes) -> Buffer:
         """Return the entropy-coded data of a tile with the end-of-image marker."""
-        header = jpeg.read_header(raw)
-        return memoryview(raw)[header.length : len(raw) - jpeg.end_of_image(raw[-16:])]
+        length = self._variant(raw).header.length
+        return memoryview(raw)[length : len(raw) - jpeg.end_of_image(raw[-16:])]
 
     def _variant(self, raw: bytes) -> _Variant:
         for known in self._variants:
