@@ -1,6 +1,6 @@
 """Paths → stored instances, read from the catalog as values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,16 @@ class MetadataParts:
     sha256: str
     header_gz: bytes
     per_frame_gz: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBlob:
+    """A blob, and what the catalog says of it."""
+
+    blob_key: BlobKey
+    path: InstancePath
+    size: int
+    sha256: str
 
 
 _COLUMNS = (
@@ -109,35 +119,33 @@ def list_metadata(
     return parts, rows[-1].id if rows else after
 
 
-def iterate_blobs(
-    session: Session, *, batch: int = 1000
-) -> Iterator[Sequence[tuple[BlobKey, InstancePath, int, str]]]:
-    """Give key, path, size and SHA-256 of every instance, ascending by key, a batch at a time."""
-    last = ""
-    while True:
-        rows = session.execute(
-            _joined(
-                StudyRow.study_uid,
-                SeriesRow.series_uid,
-                InstanceRow.instance_uid,
-                InstanceRow.blob_key,
-                InstanceRow.size,
-                InstanceRow.sha256,
-            )
-            .where(InstanceRow.blob_key > last)
-            .order_by(InstanceRow.blob_key)
-            .limit(batch)
-        ).all()
-        if not rows:
-            return
-        yield [(BlobKey(row.blob_key), _path(row), row.size, row.sha256) for row in rows]
-        last = rows[-1].blob_key
+def blobs_after(session: Session, key: str, *, limit: int) -> list[KeptBlob]:
+    """Give the blobs of instances whose keys lie behind `key`, ascending."""
+    rows = session.execute(
+        _joined(
+            StudyRow.study_uid,
+            SeriesRow.series_uid,
+            InstanceRow.instance_uid,
+            InstanceRow.blob_key,
+            InstanceRow.size,
+            InstanceRow.sha256,
+        )
+        .where(InstanceRow.blob_key > key)
+        .order_by(InstanceRow.blob_key)
+        .limit(limit)
+    )
+    return [KeptBlob(BlobKey(row.blob_key), _path(row), row.size, row.sha256) for row in rows]
 
 
-def which_are_known(session: Session, keys: Sequence[BlobKey]) -> set[BlobKey]:
+def which_are_kept(session: Session, keys: Sequence[BlobKey]) -> set[BlobKey]:
     """Give those of `keys` that an instance has."""
     found = session.scalars(select(InstanceRow.blob_key).where(InstanceRow.blob_key.in_(keys)))
     return {BlobKey(key) for key in found}
+
+
+def is_kept(session: Session, key: BlobKey) -> bool:
+    """Tell whether an instance has this blob."""
+    return bool(which_are_kept(session, [key]))
 
 
 def visibility_clause(statement: Select[Any], visible: Visibility) -> Select[Any]:
