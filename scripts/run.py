@@ -32,6 +32,8 @@ STOP_SECONDS = 20
 
 DEMO_CASE = {
     "--patient-id": "DEMO-0417",
+    "--patient-name": "Demo^Slide",
+    "--description": "Colon, transverse",
     "--case": "CS26-00417",
     "--accession": "CS26-00417",
     "--container-id": "CS26-00417-A1-1",
