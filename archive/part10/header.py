@@ -7,6 +7,7 @@ been held against the file (PS3.10 §7.1).
 import contextlib
 import io
 import mmap
+import shutil
 import struct
 import tempfile
 import zlib
@@ -35,8 +36,10 @@ from archive.part10.elements import (
 )
 
 _PREAMBLE = 128
-_FIRST_READ = 1 << 20
 _MEBI = 1 << 20
+_FIRST_READ = _MEBI
+_IN_MEMORY = 64 * _MEBI
+"""Bytes of a file that cannot be mapped, which are held in memory at most."""
 
 _KEYWORDS = {
     elements.PIXEL_DATA: "PixelData",
@@ -121,11 +124,6 @@ def read_header(file: BinaryIO, *, size: int, limits: HeaderLimits | None = None
     for data in _first_parts(file, size):
         with contextlib.suppress(struct.error):  # a header that runs past what was read so far
             return _read(data, size, limits)
-        if len(data) - _MEBI > limits.header_bytes and not isinstance(data, mmap.mmap):
-            raise InvalidInstance(
-                f"the header is larger than the limit of {limits.header_bytes} bytes",
-                reasons.OUT_OF_RESOURCES.code,
-            )
     raise InvalidInstance(f"the file ends within its header, after {size} bytes")
 
 
@@ -136,16 +134,26 @@ def _first_parts(file: BinaryIO, size: int) -> Iterator[Buffer]:
     try:
         yield mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
     except (io.UnsupportedOperation, AttributeError):
-        length = _FIRST_READ
-        while True:
-            file.seek(0)
-            data = file.read(min(length, size))
-            yield data
-            if len(data) >= size or len(data) < length:
-                return
-            length *= 4
+        yield from _growing_parts(file, size)
     except (ValueError, OSError) as error:
         raise InvalidInstance(f"the file is shorter than its {size} bytes") from error
+
+
+def _growing_parts(file: BinaryIO, size: int) -> Iterator[Buffer]:
+    """Read ever more of what cannot be mapped; when that is much, copy all of it to scratch."""
+    length = _FIRST_READ
+    while length <= _IN_MEMORY:
+        file.seek(0)
+        data = file.read(min(length, size))
+        yield data
+        if len(data) == size or len(data) < length:
+            return
+        length *= 4
+    with tempfile.TemporaryFile() as scratch:
+        file.seek(0)
+        shutil.copyfileobj(file, scratch, _MEBI)
+        scratch.flush()
+        yield mmap.mmap(scratch.fileno(), size, access=mmap.ACCESS_READ)
 
 
 def _read(data: Buffer, size: int, limits: HeaderLimits) -> Header:
