@@ -19,6 +19,7 @@ class Origin(StrEnum):
 
     STOW = "stow"
     CONVERSION = "conversion"
+    IMPORT = "import"
     REBUILD = "rebuild"
 
 
