@@ -54,6 +54,8 @@ _TYPES = {
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
+_SERVICES = {"api", "health", "metrics", PREFIX.strip("/")}
+"""First parts of paths that are never the page's."""
 _ABSENT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Coverslip</title>
 <h1>The page has not been built</h1>
@@ -84,6 +86,8 @@ class Page:
         await self._answer(scope["path_params"].get("path", ""))(scope, receive, send)
 
     def _answer(self, path: str) -> Response:
+        if path.split("/", 1)[0] in _SERVICES:
+            raise NotFound("there is no such resource")
         if self._folder is None:
             return Response(
                 _ABSENT,
@@ -109,8 +113,7 @@ class Page:
             return None
         if file.is_file():
             return file
-        is_ours = path.split("/", 1)[0] in {"api", "health", PREFIX.strip("/")}
-        return None if is_ours or Path(path).suffix else self._folder / "index.html"
+        return None if Path(path).suffix else self._folder / "index.html"
 
 
 def page_routes(settings: Settings, version: str) -> list[Route]:
