@@ -105,9 +105,13 @@ class Supervised:
 def end_with_parent(pipe: IO[bytes]) -> None:
     """End this process with SIGTERM when `pipe`, held open by the parent, ends."""
 
+    descriptor = pipe.fileno()
+
     def watch() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while pipe.read(1):
+        # Not `pipe.read`: a thread inside it holds the buffer's lock, and the interpreter dies
+        # of that when it shuts down in between.
+        with contextlib.suppress(OSError):
+            while os.read(descriptor, 1):
                 pass
         os.kill(os.getpid(), signal.SIGTERM)
 
