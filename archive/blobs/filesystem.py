@@ -59,7 +59,7 @@ class FilesystemBlobs:
         self.folder = folder.absolute()
         self._staging = None if staging is None else staging.resolve()
         with self._reporting():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Copies are made here: on the file system of the blobs, swept after a kill.
             self._incoming = Staging(self.folder / _INCOMING, limit_bytes=2**63 - 1)
         self._descriptors = Descriptors(open_files)

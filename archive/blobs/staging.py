@@ -95,7 +95,7 @@ class Staging:
         self._area: Path | None = None
         self._area_lock: int | None = None
         with refusing_a_full_disk(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.sweep()
 
     @contextlib.contextmanager
