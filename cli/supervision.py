@@ -104,7 +104,6 @@ class Supervised:
 
 def end_with_parent(pipe: IO[bytes]) -> None:
     """End this process with SIGTERM when `pipe`, held open by the parent, ends."""
-
     descriptor = pipe.fileno()
 
     def watch() -> None:
