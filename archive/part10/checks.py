@@ -8,7 +8,6 @@ breaks the rules of its SOP class is stored with a warning. Refused is what coul
 import re
 from dataclasses import dataclass
 
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from archive.errors import InvalidInstance, MalformedIdentifier
@@ -19,7 +18,7 @@ from archive.model.reasons import Reason
 from archive.model.sop_classes import is_accepted
 from archive.model.transfer_syntaxes import BY_UID
 from archive.part10.elements import tag_text
-from archive.part10.header import Header
+from archive.part10.header import Header, raw_value
 from archive.part10.pixel_description import describe_pixels
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
@@ -76,11 +75,7 @@ def check_instance(header: Header) -> Checked:
 
 def uid_of(dataset: Dataset, tag: int) -> str:
     """Give a UID as stored, padding off; empty where it is absent. Never fails."""
-    element = dataset.get_item(tag) if tag in dataset else None
-    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
-        return element.value.decode("latin-1").strip(" \0")
-    value = getattr(element, "value", None)
-    return str(value) if value else ""
+    return raw_value(dataset, tag).decode("latin-1").strip(" \0")
 
 
 def _required(dataset: Dataset, tag: int, name: str) -> str:

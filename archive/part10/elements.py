@@ -338,6 +338,8 @@ class ElementReader:
             return sequence._replace(items=self._nested(sequence, encoding, depth))
         if vr == "UN" and length and known_vr(tag) == "SQ":
             return self._unknown_sequence(tag, offset, length, depth)
+        if vr == "UN" and not tag >> 16 & 1 and encoding.little_endian:
+            vr = self._implicit_vr(tag, {})  # PS3.5 §6.2.2: passed on by one who did not know it
         if length > INLINE_LIMIT and vr in BINARY_VRS:
             self.bulk_bytes += length
         return Element(tag, vr, offset, length)

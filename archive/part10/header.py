@@ -158,7 +158,7 @@ def _growing_parts(file: BinaryIO, size: int) -> Iterator[Buffer]:
 
 def _read(data: Buffer, size: int, limits: HeaderLimits) -> Header:
     meta, start = _file_meta(data, size, limits)
-    syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
+    syntax = raw_value(meta, 0x00020010).decode("latin-1").strip(" \0")
     if not syntax:
         raise InvalidInstance(
             "the file meta information has no Transfer Syntax UID (0002,0010)",
@@ -292,3 +292,14 @@ def _dataset(
     dataset = Dataset(content)
     dataset.set_original_encoding(encoding.implicit, encoding.little_endian, charsets)
     return dataset
+
+
+def raw_value(dataset: Dataset, tag: int) -> bytes:
+    """Give the bytes of an element as stored; none where it is absent or a sequence.
+
+    pydicom's own conversion warns of odd values or fails at them.
+    """
+    element = dataset.get_item(tag) if tag in dataset else None
+    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+        return element.value
+    return b""

@@ -9,7 +9,7 @@ from archive.errors import InvalidInstance
 from archive.model import reasons
 from archive.model.frames import PixelDescription
 from archive.part10.elements import tag_text
-from archive.part10.header import Header
+from archive.part10.header import Header, raw_value
 
 MAXIMUM_FRAMES = 4_194_304
 """Frames of one instance: sixteen times the largest that are seen; bounds what an index costs."""
@@ -74,7 +74,7 @@ def stored_frame_bits(pixels: PixelDescription) -> int:
 
 def _number(dataset: Dataset, tag: int, *, default: int | None = None, least: int = 1) -> int:
     """Read US or IS without pydicom's conversion, which warns of or rejects odd values."""
-    value = _bytes(dataset, tag)
+    value = raw_value(dataset, tag)
     if not (value.strip(b" \0") if tag == _FRAMES else value):
         if default is None:
             raise InvalidInstance(
@@ -103,12 +103,4 @@ def _parse(dataset: Dataset, tag: int, value: bytes) -> int | None:
 
 
 def _text(dataset: Dataset, tag: int) -> str:
-    return _bytes(dataset, tag).decode("ascii", "replace").strip(" \0")
-
-
-def _bytes(dataset: Dataset, tag: int) -> bytes:
-    """Give the bytes of an element as stored, none where it is absent or a sequence."""
-    element = dataset.get_item(tag) if tag in dataset else None
-    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
-        return element.value
-    return b""
+    return raw_value(dataset, tag).decode("ascii", "replace").strip(" \0")

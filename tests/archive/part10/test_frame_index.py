@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archive.errors import ArchiveError, FrameNotFound, InvalidInstance
@@ -247,6 +247,7 @@ def same(index: FrameIndex, other: FrameIndex) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.lists(
@@ -262,6 +263,7 @@ def test_any_index_is_the_same_after_it_was_kept(frames: list[list[tuple[int, in
     assert same(decode_frame_index(encode_frame_index(index)), index)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=20), st.booleans())
 def test_frames_come_back_as_they_were_put_in(frames: list[bytes], with_table: bool) -> None:
     dataset = whole_slide_attributes(rows=8, columns=8, across=len(frames), down=1)
