@@ -65,6 +65,7 @@ class Database:
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
+            hide_parameters=True,  # they hold patient data, and errors end up in logs
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
                 # A plan made for the very values: LIKE 'abc%' only uses an index in such a one.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, any_, exists, false, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, any_, exists, false, func, literal, or_, select, true
 
 from archive.catalog.folding import END, START, fold, fold_group, tokens_of_pattern
 from archive.catalog.index import read_date, read_number, read_time
@@ -152,7 +152,7 @@ def _many(row: Any, attribute: IndexedAttribute, column: Any, match: Match) -> C
     if isinstance(match, WildcardMatch):
         value = func.unnest(column).column_valued("value")
         fits = exists(
-            select(1).select_from(value).where(value.like(_like(match.pattern), escape="\\"))
+            select(literal(1)).where(value.like(_like(match.pattern), escape="\\")).correlate(row)
         )
         return and_(_narrowed(row, attribute, match.pattern), fits)
     if isinstance(match, RangeMatch):

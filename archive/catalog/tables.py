@@ -49,7 +49,7 @@ class Base(DeclarativeBase):
         int: BigInteger,
         str: Text,
         datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
+        dict[str, Any]: JSONB(none_as_null=True),
         list[str]: ARRAY(Text),
         list[int]: ARRAY(Integer),
     }
@@ -99,10 +99,11 @@ class StudyRow(Base):
         Index("ix_studies_order", text("study_date DESC NULLS LAST"), text("id DESC")),
         # StudyDate as a range or a value, where the order above does not help.
         Index("ix_studies_study_date", "study_date"),
-        # PatientID and AccessionNumber: value, list, and the prefix of a wildcard.
+        # PatientID: value, list, and the prefix of a wildcard.
         Index(
             "ix_studies_patient_id", "patient_id", postgresql_ops={"patient_id": "text_pattern_ops"}
         ),
+        # AccessionNumber: likewise.
         Index(
             "ix_studies_accession_number",
             "accession_number",
@@ -200,8 +201,9 @@ class InstanceRow(Base):
         # Every path; what keeps one SOP Instance UID from having two contents.
         UniqueConstraint("instance_uid"),
         UniqueConstraint("blob_key"),  # verify: blob → row
-        # The instances of a series and of a study in the order they came, and their numbers.
+        # The instances of a series in the order they came, and their number.
         Index("ix_instances_series_id", "series_id", "id"),
+        # Likewise of a study.
         Index("ix_instances_study_id", "study_id", "id"),
         # SOPClassUID, and SOPClassesInStudy.
         Index("ix_instances_sop_class_uid", "sop_class_uid", "study_id"),
