@@ -15,7 +15,6 @@ import uvicorn
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from archive.archive import Archive
 from archive.catalog.database import Database
 from archive.settings import AuthMode, Settings
 from auth import Principal
@@ -25,6 +24,7 @@ from dicomweb.app import create_app
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from archive.archive import Archive
     from archive.blobs.location import ObjectLocation
     from tests.support.dicom_files import MadeFile
 

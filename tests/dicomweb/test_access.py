@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Route
+
+from auth import Permission, Principal
+from auth.tokens import Tokens
+from dicomweb.app import create_app
+from dicomweb.dependencies import PermissionNeeded, ProtectedRoute
+from tests.support.dicom_files import jpeg_slide
+from tests.support.http import LiveServer, changed, path_of, requiring_tokens, running, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastapi.dependencies.models import Dependant
+
+    from archive.settings import Settings
+
+PUBLIC = {"/health/live", "/health/ready", "/config.json", "/{path:path}"}
+"""Everything that nobody needs a permission for. Nothing of it tells what is stored."""
+
+
+def permission_of(route: BaseRoute) -> Permission | None:
+    """Find the permission that a route states, where it is stated."""
+    if isinstance(route, ProtectedRoute):
+        return route.permission
+    if isinstance(route, APIRoute):
+        return _stated(route.dependant)
+    return None
+
+
+def _stated(dependant: Dependant) -> Permission | None:
+    for one in dependant.dependencies:
+        if isinstance(one.call, PermissionNeeded):
+            return one.call.permission
+        found = _stated(one)
+        if found is not None:
+            return found
+    return None
+
+
+@pytest.fixture(scope="module")
+def routes() -> list[BaseRoute]:
+    from archive.settings import Settings
+
+    return list(create_app(Settings()).router.routes)
+
+
+@pytest.fixture
+def closed(settings: Settings) -> Iterator[LiveServer]:
+    """A server that asks for tokens."""
+    with running(requiring_tokens(settings)) as server:
+        yield server
+
+
+def token(server: LiveServer, role: str) -> dict[str, str]:
+    tokens = Tokens(server.archive.database.sessions)
+    _, secret = tokens.create(f"{role} of a test", role, by=Principal.operator())
+    return {"authorization": f"Bearer {secret}"}
+
+
+def test_every_route_states_its_permission_or_is_public(routes: list[BaseRoute]) -> None:
+    assert len(routes) > 20
+    for route in routes:
+        assert isinstance(route, Route), f"{route} is of a kind that this test cannot look into"
+        stated = permission_of(route)
+        assert (stated is None) == (route.path in PUBLIC), route.path
+
+
+def test_every_route_but_the_public_ones_asks_for_a_token(
+    closed: LiveServer, routes: list[BaseRoute]
+) -> None:
+    for route in routes:
+        assert isinstance(route, Route)
+        path = route.path.replace("{attribute:path}", "00281010").replace("{path:path}", "")
+        for name in ("study", "series", "instance"):
+            path = path.replace(f"{{{name}}}", "1.2")
+        path = path.replace("{frames}", "1").replace("{slide_id}", "x")
+        for method in route.methods or ():
+            answer = httpx.request(method, closed.url + path)
+            if route.path in PUBLIC:
+                assert answer.status_code != 401, path
+                continue
+            assert answer.status_code == 401, f"{method} {path}"
+            assert answer.headers["www-authenticate"].startswith("Bearer ")
+            if method != "HEAD":
+                assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer cvs_" + "A" * 43, "Bearer", "Basic dTpw", "Bearer x", "bearer a b", "Bearer \xff"],
+)
+def test_a_wrong_token_is_401(closed: LiveServer, header: str) -> None:
+    raw = header.encode("latin-1")
+    answer = httpx.get(f"{closed.dicomweb}/studies", headers={"authorization": raw})
+    assert answer.status_code == 401
+
+
+def test_a_role_opens_what_it_allows_and_nothing_else(closed: LiveServer) -> None:
+    slide = jpeg_slide()
+    with httpx.Client(base_url=closed.url) as client:
+        reader, contributor = token(closed, "reader"), token(closed, "contributor")
+        monitor = token(closed, "monitor")
+        refused = store(client, slide, **reader)
+        assert refused.status_code == 403
+        assert refused.json()["type"] == "urn:coverslip:problem:forbidden"
+        assert store(client, slide, **contributor).status_code == 200
+        frame = f"{path_of(slide)}/frames/1"
+        for _ in range(2):  # looked up, and from memory
+            assert client.get(frame, headers=reader).status_code == 200
+            assert client.get(frame, headers=monitor).status_code == 403
+        assert client.get("/dicomweb/studies", headers=monitor).status_code == 403
+        assert client.get("/metrics", headers=monitor).status_code == 200
+        assert client.get("/metrics", headers=reader).status_code == 403
+
+
+def test_a_revoked_token_stops_working(settings: Settings) -> None:
+    with running(requiring_tokens(changed(settings, token_cache_seconds=0))) as server:
+        headers = token(server, "reader")
+        assert httpx.get(f"{server.dicomweb}/studies", headers=headers).status_code == 204
+        Tokens(server.archive.database.sessions).revoke("reader of a test")
+        assert httpx.get(f"{server.dicomweb}/studies", headers=headers).status_code == 401
+
+
+def test_importing_the_application_pulls_in_no_slide_library() -> None:
+    program = (
+        "import sys, dicomweb.app; "
+        "print([m for m in ('tifffile','opentile','openslide','wsidicom') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
