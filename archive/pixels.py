@@ -11,7 +11,6 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from archive.codestreams import (
     BrokenCodestream,
@@ -155,10 +154,6 @@ def can_decode(transfer_syntax_uid: str) -> bool:
 
 def ybr_to_rgb(array: Pixels) -> Pixels:
     """Convert YBR_FULL to RGB (PS3.3 §C.7.6.3.1.2), any depth of unsigned samples."""
-    if array.dtype == np.uint8:
-        rows, columns = array.shape[:2]
-        image = Image.frombytes("YCbCr", (columns, rows), np.ascontiguousarray(array).tobytes())
-        return np.asarray(image.convert("RGB"))
     top = float(np.iinfo(array.dtype).max)  # type: ignore[type-var]
     y, cb, cr = np.moveaxis(array.astype(np.float64), -1, 0)
     cb, cr = cb - (top + 1) / 2, cr - (top + 1) / 2
@@ -167,10 +162,15 @@ def ybr_to_rgb(array: Pixels) -> Pixels:
 
 
 def rgb_to_ybr(array: Pixels) -> Pixels:
-    """Convert RGB to YBR_FULL (PS3.3 §C.7.6.3.1.2), 8 bits a sample."""
-    if array.dtype != np.uint8:
-        raise CannotTranscode("RGB of more than 8 bits cannot be sent as YBR_FULL")
-    return np.asarray(Image.fromarray(array).convert("YCbCr"))
+    """Convert RGB to YBR_FULL (PS3.3 §C.7.6.3.1.2), any depth of unsigned samples."""
+    top = float(np.iinfo(array.dtype).max)  # type: ignore[type-var]
+    red, green, blue = np.moveaxis(array.astype(np.float64), -1, 0)
+    half = (top + 1) / 2
+    y = 0.299 * red + 0.587 * green + 0.114 * blue
+    cb = half - 0.168736 * red - 0.331264 * green + 0.5 * blue
+    cr = half + 0.5 * red - 0.418688 * green - 0.081312 * blue
+    ybr = np.stack([y, cb, cr], axis=-1)
+    return np.clip(np.rint(ybr), 0, top).astype(array.dtype)
 
 
 def _decode(stored: bytes, pixels: PixelDescription, uid: str, number: int) -> tuple[Pixels, bool]:
@@ -270,7 +270,12 @@ def _baseline(stored: bytes, pixels: PixelDescription, reduce: int) -> Pixels:
     _check_size(pixels)
     stream, _ = _rgb_marked(stored, pixels)
     colour = "RGB" if pixels.samples_per_pixel == 3 else "GRAY"
-    array: Pixels = simplejpeg.decode_jpeg(stream, colour, min_factor=reduce)
+    array: Pixels = simplejpeg.decode_jpeg(
+        stream,
+        colour,
+        min_height=-(-pixels.rows // reduce) if reduce > 1 else 0,
+        min_width=-(-pixels.columns // reduce) if reduce > 1 else 0,
+    )
     return array if pixels.samples_per_pixel == 3 else array[:, :, 0]
 
 
