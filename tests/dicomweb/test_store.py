@@ -278,24 +278,24 @@ def test_a_full_disk_is_507_and_nothing_is_stored(settings: Settings, tmp_path: 
 def test_a_store_of_blobs_that_is_down_is_503_and_nothing_is_stored(
     settings: Settings, tmp_path: Path
 ) -> None:
-    with MinioServer(tmp_path / "minio") as minio:
-        with (
-            running(in_bucket(settings, minio.bucket())) as server,
-            httpx.Client(base_url=server.url, timeout=120) as client,
-        ):
-            slide = jpeg_slide()
-            assert store(client, slide).status_code == 200
-            assert client.get("/health/ready").status_code == 200
-            minio.stop()
-            other = jpeg_slide()
-            answer = store(client, other)
-            assert answer.status_code == 503
-            assert answer.headers["retry-after"]
-            frame = client.get(f"{path_of(slide)}/frames/1")
-            assert (frame.status_code, frame.json()["type"]) == (
-                503,
-                "urn:coverslip:problem:blobs-unavailable",
-            )
-            assert client.get("/health/ready").status_code == 503
-            assert client.get("/health/live").status_code == 200
-            assert client.get(f"{path_of(other)}/metadata").status_code == 404
+    with (
+        MinioServer(tmp_path / "minio") as minio,
+        running(in_bucket(settings, minio.bucket())) as server,
+        httpx.Client(base_url=server.url, timeout=120) as client,
+    ):
+        slide = jpeg_slide()
+        assert store(client, slide).status_code == 200
+        assert client.get("/health/ready").status_code == 200
+        minio.stop()
+        other = jpeg_slide()
+        answer = store(client, other)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        frame = client.get(f"{path_of(slide)}/frames/1")
+        assert (frame.status_code, frame.json()["type"]) == (
+            503,
+            "urn:coverslip:problem:blobs-unavailable",
+        )
+        assert client.get("/health/ready").status_code == 503
+        assert client.get("/health/live").status_code == 200
+        assert client.get(f"{path_of(other)}/metadata").status_code == 404
