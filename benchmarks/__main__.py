@@ -157,20 +157,20 @@ def measure_archive(
 ) -> str:
     """Store the instance, ask for frames, ingest the slide; give the line for the last table."""
     with archive(folder / f"archive-{name}", settings) as server:
-        idle = server.peak_mib()
-        stow = store(server, large)
-        after = server.peak_mib()
-        path = (
-            f"/dicomweb/studies/{large.study_uid}/series/{large.series_uid}"
-            f"/instances/{large.instance_uid}/frames/"
-        )
-        frames(load.Target(f"coverslip, {name}", server.base, path, "", instance.FRAMES), seconds)
-        ingest = server.run("ingest", str(slide))
+        with server.watched() as memory:
+            stow = store(server, large)
+            path = (
+                f"/dicomweb/studies/{large.study_uid}/series/{large.series_uid}"
+                f"/instances/{large.instance_uid}/frames/"
+            )
+            target = load.Target(f"coverslip, {name}", server.base, path, "", instance.FRAMES)
+            frames(target, seconds)
+            ingest = server.run("ingest", str(slide))
         size = slide.stat().st_size / 1e6
         return (
             f"  {name:<10} {stow:6.2f} s  {large.size / 1e6 / stow:5.0f} MB/s  "
             f"   {ingest:6.2f} s  {size / ingest:5.0f} MB/s        "
-            f"{idle:4.0f} MiB idle, {after:4.0f} after STOW, {server.peak_mib():4.0f} at the end"
+            f"{memory.own_mib:4.0f} MiB, {memory.all_mib:4.0f} with mapped files"
         )
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 
 COVERSLIP = Path(sys.executable).with_name("coverslip")
 READY_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Memory:
+    """The most memory a process held at once.
+
+    Attributes
+    ----------
+    own_mib
+        MiB of its own (RssAnon), looked at every 5 ms.
+    all_mib
+        MiB with the pages of mapped files (VmHWM), which the system takes back when it needs them.
+    """
+
+    own_mib: float = 0.0
+    all_mib: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +52,27 @@ class Server:
         """Give the server's address."""
         return f"http://127.0.0.1:{self.port}"
 
-    def peak_mib(self) -> float:
-        """Give the most memory the server process ever held at once, in MiB (VmHWM)."""
+    @contextmanager
+    def watched(self) -> Iterator[Memory]:
+        """Watch the server process's memory while the block runs."""
+        memory, done = Memory(), threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.005):
+                memory.own_mib = max(memory.own_mib, self._mib("RssAnon"))
+
+        thread = threading.Thread(target=watch, name="watch-memory")
+        thread.start()
+        try:
+            yield memory
+        finally:
+            done.set()
+            thread.join()
+            memory.all_mib = self._mib("VmHWM")
+
+    def _mib(self, line: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+        return int(status.split(f"{line}:")[1].split()[0]) / 1024
 
     def run(self, *words: str) -> float:
         """Run a `coverslip` command on the same archive; give the seconds it took."""
@@ -116,7 +150,7 @@ def nginx(folder: Path, root: Path) -> Iterator[str | None]:
         {"user root;" if os.geteuid() == 0 else ""}
         events {{ worker_connections 512; }}
         http {{
-          access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+          access_log off; sendfile on; keepalive_requests 1000000;
           types {{ image/jpeg jpg; }}
           client_body_temp_path {folder}/nginx-body; proxy_temp_path {folder}/nginx-proxy;
           fastcgi_temp_path {folder}/nginx-fastcgi; uwsgi_temp_path {folder}/nginx-uwsgi;
