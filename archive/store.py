@@ -235,8 +235,10 @@ def _lost_a_race(stores: Stores, entry: index.Entry, key: BlobKey) -> StoreOutco
 def _settle(stores: Stores, entry: index.Entry, key: BlobKey) -> None:
     """Look whether a commit was done around which the connection was lost.
 
-    When that cannot be seen either, the blob stays: with a row it is needed, and without one it is
-    litter, which harms nobody.
+    A blob goes only when another one has taken its place for good. Otherwise it stays, even where no
+    row is seen: the server may still be at work on the commit of the connection that was lost, and
+    a row must never come to point at a blob that is gone. Without a row it is litter, which harms
+    nobody and which `fixity.verify` finds.
 
     Raises
     ------
@@ -245,10 +247,12 @@ def _settle(stores: Stores, entry: index.Entry, key: BlobKey) -> None:
     """
     with stores.database.begin() as session:
         present = lookup.find_by_uid(session, entry.path.instance)
-    if present is None or present.blob_key != key:
+    if present is not None and present.blob_key == key:
+        return
+    if present is not None:
         stores.blobs.delete(key)
-        message = f"the database was lost while {entry.path.instance} was stored; send it again"
-        raise CatalogUnavailable(message)
+    message = f"the database was lost while {entry.path.instance} was stored; send it again"
+    raise CatalogUnavailable(message)
 
 
 def _present(entry: index.Entry, present: StoredInstance) -> StoreOutcome:
