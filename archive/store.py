@@ -174,7 +174,7 @@ def _keep(
         return _lost_a_race(stores, entry, key)
     except CatalogUnavailable:
         _settle(stores, entry, key)
-    except BaseException:
+    except Exception:  # a statement that failed was rolled back; an interrupt says nothing of that
         stores.blobs.delete(key)
         raise
     return StoreOutcome(
@@ -235,10 +235,10 @@ def _lost_a_race(stores: Stores, entry: index.Entry, key: BlobKey) -> StoreOutco
 def _settle(stores: Stores, entry: index.Entry, key: BlobKey) -> None:
     """Look whether a commit was done around which the connection was lost.
 
-    A blob goes only when another one has taken its place for good. Otherwise it stays, even where no
-    row is seen: the server may still be at work on the commit of the connection that was lost, and
-    a row must never come to point at a blob that is gone. Without a row it is litter, which harms
-    nobody and which `fixity.verify` finds.
+    A blob goes only when another one has taken its place for good. Otherwise it stays, even where
+    no row is seen: the server may still be at work on the commit of the connection that was lost,
+    and a row must never come to point at a blob that is gone. Without a row it is litter, which
+    harms nobody and which `fixity.verify` finds.
 
     Raises
     ------
