@@ -56,9 +56,11 @@ def picture_facts(
     palette = None
     if pixels.photometric_interpretation == "PALETTE COLOR":
         palette = _palette(metadata, read_bulk_data)
-    # Window LINEAR (PS3.3 §C.11.2.1.2) counts in whole steps, which floats do not have: a float map
-    # that names no function, with a width of 1 or less, would come out in two colours.
-    shapes = _values(voi, "00281056") or ([] if pixels.keyword == "PixelData" else ["LINEAR_EXACT"])
+    # LINEAR counts in whole steps (PS3.3 §C.11.2.1.2.1), which floats do not have: the common window
+    # of 0 to 1 would show two colours. A deviation, for float pixel data only.
+    shapes = _values(voi, "00281056")
+    if pixels.keyword != "PixelData" and shapes in ([], ["LINEAR"]):
+        shapes = ["LINEAR_EXACT"]
     return PictureFacts(
         pixels=pixels,
         transfer_syntax_uid=transfer_syntax_uid,
