@@ -56,8 +56,8 @@ def picture_facts(
     palette = None
     if pixels.photometric_interpretation == "PALETTE COLOR":
         palette = _palette(metadata, read_bulk_data)
-    # LINEAR counts in whole steps (PS3.3 §C.11.2.1.2.1), which floats do not have: the common window
-    # of 0 to 1 would show two colours. A deviation, for float pixel data only.
+    # LINEAR counts in whole steps (PS3.3 §C.11.2.1.2.1), which floats do not have: the common
+    # window of 0 to 1 would show two colours. A deviation, for float pixel data only.
     shapes = _values(voi, "00281056")
     if pixels.keyword != "PixelData" and shapes in ([], ["LINEAR"]):
         shapes = ["LINEAR_EXACT"]

@@ -1,4 +1,5 @@
 import io
+import mmap
 import struct
 import tracemalloc
 from pathlib import Path
@@ -239,3 +240,14 @@ def test_values_that_are_not_legal_do_not_warn_before_they_are_read() -> None:
     dataset = study_attributes()
     content = part10(dataset, EXPLICIT_LITTLE).replace(b"20261101", b"2O261I01")
     assert header_of(content).dataset.get_item(0x00080020).value == b"2O261I01"
+
+
+def test_a_very_long_header_of_what_cannot_be_mapped_goes_through_scratch() -> None:
+    dataset = study_attributes()
+    dataset.ICCProfile = bytes(65 << 20)
+    content = part10(dataset, EXPLICIT_LITTLE, native_element(b"\1\2"))
+    header = header_of(content)
+    assert isinstance(header.data, mmap.mmap)
+    assert header.pixel_data is not None
+    assert "ICCProfile" not in header.dataset  # above `HeaderLimits.dataset_value_bytes`
+    assert header.dataset.PatientID == "P-1"
