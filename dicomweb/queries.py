@@ -232,6 +232,8 @@ def _keys(draft: _Draft) -> tuple[tuple[QueryKey, ...], set[TagPath]]:
 def _match(name: str, attribute: IndexedAttribute, values: Sequence[str]) -> Match | None:
     """Read the values of one key by the kind of its attribute; None is universal matching."""
     given = [text for value in values for text in _split(attribute, value)]
+    if not given and any(values):
+        raise MalformedQuery(name, "no value between its separators")
     if not given or "*" in given:
         return None
     if len(given) > MAXIMUM_VALUES:

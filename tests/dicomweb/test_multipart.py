@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,8 +83,8 @@ def test_what_is_written_is_read_whatever_the_steps(
 
 def _ends_a_part(content: bytes) -> bool:
     """Say by RFC 2046 §5.1.1 whether content, with the CRLFs around it, holds a boundary line."""
-    lines = (b"\r\n" + content + b"\r\n").split(b"\r\n--" + BOUNDARY)[1:]
-    return any(line.startswith(b"--") or line.lstrip(b" \t").startswith(b"\r\n") for line in lines)
+    line = rb"\r\n--" + re.escape(BOUNDARY) + rb"(?:--|[ \t]*\r\n)"
+    return re.search(line, b"\r\n" + content + b"\r\n") is not None
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.data())
@@ -96,10 +99,8 @@ def test_a_body_that_is_cut_off_anywhere_is_refused(
 
 @given(st.binary(max_size=400), st.lists(st.integers(1, 30), max_size=20))
 def test_any_bytes_are_read_or_refused(body: bytes, steps: list[int]) -> None:
-    try:
+    with contextlib.suppress(MalformedRequest):
         read(b"--" + BOUNDARY + body, steps)
-    except MalformedRequest:
-        pass
 
 
 @given(st.lists(st.integers(1, 9), max_size=50))
@@ -137,9 +138,13 @@ def test_too_many_parts_are_refused() -> None:
 
 def test_an_endless_preamble_is_refused_while_it_comes() -> None:
     reader = MultipartReader(BOUNDARY)
-    with pytest.raises(MalformedRequest):
+
+    def send_for_ever() -> None:
         for _ in range(200):
             list(reader.feed(b"x" * 1000))
+
+    with pytest.raises(MalformedRequest):
+        send_for_ever()
 
 
 @pytest.mark.parametrize("boundary", [None, "", "a" * 201, "a\tb", "ends in space ", "é"])
