@@ -15,11 +15,12 @@ from archive.errors import ArchiveError, MalformedSettings, UnsafeSettings
 from auth import AuthError
 from auth.errors import UnknownRole
 from conversion import ConversionError
+from conversion.errors import MalformedRequest
 
 FAILED = 1
 MISUSED = 2
 
-_MISUSES = (MalformedSettings, UnsafeSettings, UnknownRole)
+_MISUSES = (MalformedSettings, UnsafeSettings, UnknownRole, MalformedRequest)
 
 
 class Failure(Exception):

@@ -47,6 +47,8 @@ def find_slides(paths: Sequence[Path]) -> Found:
 
 def is_dicom(path: Path) -> bool:
     """Tell whether a file has the preamble of a DICOM file (PS3.10 §7.1); no if unreadable."""
+    if not path.is_file():  # opening a pipe would wait for somebody to write to it
+        return False
     try:
         with path.open("rb") as file:
             file.seek(128)

@@ -147,7 +147,7 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
 def test_settings_cannot_be_changed() -> None:
     settings = Settings()
     with pytest.raises(ValidationError):
-        settings.port = 1  # type: ignore[misc]  # wrong on purpose
+        settings.port = 1
 
 
 def test_no_secret_is_shown_when_settings_are_printed() -> None:
