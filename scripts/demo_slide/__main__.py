@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from scripts.demo_slide import pictures, svs
 from scripts.demo_slide.paint import BACKGROUND, BLOCK, Painter, Pixels
@@ -19,29 +20,28 @@ from scripts.demo_slide.scene import HEIGHT, WIDTH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-type Block = tuple[list[bytes], bytes, Pixels]
-"""A block's base tiles row by row, its one tile of the next level, and itself 16 times smaller."""
+type Block = tuple[list[bytes], Pixels]
+"""A block's base tiles, row by row, and itself four times smaller."""
 
 _PER_BLOCK = BLOCK // svs.TILE
-_SMALL = BLOCK // svs.LEVELS[2]
+_SMALL = BLOCK // 4
 _painter: Painter | None = None
 
 
-def _start(seed: int) -> None:
-    """Lay the slide out once in each process; cheaper than handing it over."""
+def _start(painter: Painter) -> None:
+    """Keep what to paint in each process of the pool."""
     global _painter  # a pool's worker has no other place for it
-    _painter = Painter.make(seed)
+    _painter = painter
 
 
 def _smaller(pixels: Pixels, factor: int) -> Pixels:
-    """Shrink by averaging squares of `factor` pixels."""
-    rows, columns = pixels.shape[0] // factor, pixels.shape[1] // factor
-    squares = pixels.reshape(rows, factor, columns, factor, 3)
-    return (squares.mean(axis=(1, 3), dtype=np.float32) + 0.5).astype(np.uint8)
+    """Shrink by averaging squares of `factor` pixels, leaving out what fills no square."""
+    rows, columns = (side // factor * factor for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels[:rows, :columns]).reduce(factor))
 
 
-def _glass(side: int) -> Pixels:
-    return np.full((side, side, 3), BACKGROUND, np.uint8)
+def _glass(rows: int, columns: int) -> Pixels:
+    return np.full((rows, columns, 3), BACKGROUND, np.uint8)
 
 
 def _block(corner: tuple[int, int]) -> Block | None:
@@ -56,62 +56,48 @@ def _block(corner: tuple[int, int]) -> Block | None:
         for top in range(0, BLOCK, svs.TILE)
         for left in range(0, BLOCK, svs.TILE)
     ]
-    quarter = _smaller(pixels, 4)
-    return tiles, svs.encode(quarter).own, _smaller(quarter, 4)
+    return tiles, _smaller(pixels, 4)
 
 
 def make(path: Path, *, seed: int, processes: int) -> None:
     """Make the slide file, whole or not at all."""
     columns, rows = -(-WIDTH // BLOCK), -(-HEIGHT // BLOCK)
     corners = [(x * BLOCK, y * BLOCK) for y in range(rows) for x in range(columns)]
-    with multiprocessing.Pool(processes, _start, (seed,)) as pool:
-        painted = zip(corners, pool.imap(_block, corners, chunksize=2), strict=True)
+    with multiprocessing.Pool(processes, _start, (Painter.make(seed),)) as pool:
+        painted = zip(corners, pool.imap(_block, corners, chunksize=4), strict=True)
         blocks = {corner: block for corner, block in painted if block is not None}
-    empty = svs.encode(_glass(svs.TILE))
-    canvas = np.full((rows * _SMALL, columns * _SMALL, 3), BACKGROUND, np.uint8)
-    for (left, top), (_, _, small) in blocks.items():
-        y, x = top // svs.LEVELS[2], left // svs.LEVELS[2]
-        canvas[y : y + _SMALL, x : x + _SMALL] = small
-    canvas = canvas[: HEIGHT // svs.LEVELS[2], : WIDTH // svs.LEVELS[2]]
-    half = canvas[: canvas.shape[0] // 2 * 2, : canvas.shape[1] // 2 * 2]
+    empty = svs.encode(_glass(svs.TILE, svs.TILE))
+    quarter = _glass(rows * _SMALL, columns * _SMALL)
+    for (left, top), (_, small) in blocks.items():
+        quarter[top // 4 : top // 4 + _SMALL, left // 4 : left // 4 + _SMALL] = small
+    quarter = quarter[: HEIGHT // 4, : WIDTH // 4]
+    sixteenth = _smaller(quarter, 4)
     label = pictures.label()
     slide = svs.Slide(
         size=(WIDTH, HEIGHT),
         tiles={
             1: list(_base_tiles(blocks, empty.own)),
-            4: list(_next_tiles(blocks, empty.own)),
-            16: list(_cut(canvas)),
-            32: list(_cut(_smaller(half, 2))),
+            4: list(_cut(quarter)),
+            16: list(_cut(sixteenth)),
+            32: list(_cut(_smaller(sixteenth, 2))),
         },
         shared=empty.shared,
-        thumbnail=svs.shrink(canvas, (1024, 768)),
+        thumbnail=svs.shrink(sixteenth, (1024, 768)),
         label=label,
-        macro=pictures.macro(canvas, label),
+        macro=pictures.macro(sixteenth, label),
     )
     part = path.with_name(path.name + ".part")
     svs.write(part, slide)
     part.replace(path)
 
 
-def _tile_corners(scale: int) -> Iterator[tuple[int, int]]:
-    """Give the base-level corner of every tile of a level, row by row."""
-    step = svs.TILE * scale
-    for top in range(0, HEIGHT // scale * scale, step):
-        for left in range(0, WIDTH // scale * scale, step):
-            yield left, top
-
-
 def _base_tiles(blocks: dict[tuple[int, int], Block], empty: bytes) -> Iterator[bytes]:
-    for left, top in _tile_corners(1):
-        block = blocks.get((left // BLOCK * BLOCK, top // BLOCK * BLOCK))
-        index = top % BLOCK // svs.TILE * _PER_BLOCK + left % BLOCK // svs.TILE
-        yield block[0][index] if block else empty
-
-
-def _next_tiles(blocks: dict[tuple[int, int], Block], empty: bytes) -> Iterator[bytes]:
-    for corner in _tile_corners(4):
-        block = blocks.get(corner)
-        yield block[1] if block else empty
+    """Give the base level's tiles row by row."""
+    for top in range(0, HEIGHT, svs.TILE):
+        for left in range(0, WIDTH, svs.TILE):
+            block = blocks.get((left // BLOCK * BLOCK, top // BLOCK * BLOCK))
+            index = top % BLOCK // svs.TILE * _PER_BLOCK + left % BLOCK // svs.TILE
+            yield block[0][index] if block else empty
 
 
 def _cut(pixels: Pixels) -> Iterator[bytes]:
@@ -119,7 +105,7 @@ def _cut(pixels: Pixels) -> Iterator[bytes]:
     for top in range(0, pixels.shape[0], svs.TILE):
         for left in range(0, pixels.shape[1], svs.TILE):
             part = pixels[top : top + svs.TILE, left : left + svs.TILE]
-            tile = _glass(svs.TILE)
+            tile = _glass(svs.TILE, svs.TILE)
             tile[: part.shape[0], : part.shape[1]] = part
             yield svs.encode(tile).own
 
