@@ -3,7 +3,6 @@
 from archive.blobs.filesystem import FilesystemBlobs
 from archive.blobs.keys import is_key, new_key, sha256_of_key
 from archive.blobs.location import BlobLocation, FolderLocation, ObjectLocation
-from archive.blobs.object_store import ObjectStoreBlobs
 from archive.blobs.opening import open_blobs
 from archive.blobs.staging import Staging, StagingWriter, hash_file
 from archive.blobs.store import BlobStat, BlobStore, SupportsLocalPath
@@ -15,7 +14,6 @@ __all__ = [
     "FilesystemBlobs",
     "FolderLocation",
     "ObjectLocation",
-    "ObjectStoreBlobs",
     "Staging",
     "StagingWriter",
     "SupportsLocalPath",

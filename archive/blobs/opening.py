@@ -2,7 +2,6 @@
 
 from archive.blobs.filesystem import FilesystemBlobs
 from archive.blobs.location import BlobLocation, FolderLocation
-from archive.blobs.object_store import ObjectStoreBlobs
 from archive.blobs.store import BlobStore
 
 
@@ -10,4 +9,7 @@ def open_blobs(location: BlobLocation) -> BlobStore:
     """Open the store at `location`; raises `BlobsUnavailable` when it cannot be used."""
     if isinstance(location, FolderLocation):
         return FilesystemBlobs(location.folder, staging=location.staging)
+    # The SDK takes a quarter of a second to import, which an archive in a folder need not wait for.
+    from archive.blobs.object_store import ObjectStoreBlobs
+
     return ObjectStoreBlobs(location)

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from archive.blobs import BlobStore, FilesystemBlobs, ObjectStoreBlobs, Staging, new_key
+from archive.blobs import BlobStore, FilesystemBlobs, Staging, new_key
+from archive.blobs.object_store import ObjectStoreBlobs
 from archive.errors import BlobExists, BlobMissing, FixityFailure
 from archive.model.frames import ByteSpan
 

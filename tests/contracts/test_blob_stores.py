@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archive.blobs import BlobStore, FilesystemBlobs, ObjectStoreBlobs, Staging
+from archive.blobs import BlobStore, FilesystemBlobs, Staging
+from archive.blobs.object_store import ObjectStoreBlobs
 from archive.blobs.store import SupportsLocalPath
 from tests.contracts.blob_store import CONTENT, BlobStoreContract
 

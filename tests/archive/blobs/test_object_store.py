@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archive.blobs import ObjectLocation, ObjectStoreBlobs, Staging, new_key
-from archive.blobs.object_store import MAXIMUM_PARTS, PART_BYTES, part_bytes
+from archive.blobs import ObjectLocation, Staging, new_key
+from archive.blobs.object_store import (
+    MAXIMUM_PARTS,
+    PART_BYTES,
+    ObjectStoreBlobs,
+    part_bytes,
+)
 from archive.errors import BlobsUnavailable
 from archive.model.frames import ByteSpan
 from tests.support.minio_server import MinioServer, free_port
@@ -147,7 +152,8 @@ def test_no_key_is_shown_when_a_location_is_printed(minio_bucket: ObjectLocation
 PUT_A_LARGE_FILE = """
 import resource, sys
 from pathlib import Path
-from archive.blobs import ObjectLocation, ObjectStoreBlobs, hash_file, new_key
+from archive.blobs import ObjectLocation, hash_file, new_key
+from archive.blobs.object_store import ObjectStoreBlobs
 blobs = ObjectStoreBlobs(ObjectLocation(*sys.argv[2:]))
 staged = hash_file(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
