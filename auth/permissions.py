@@ -16,8 +16,6 @@ class Permission(StrEnum):
     """Search, metadata, frames, rendered images, bulk data, whole instances."""
     STUDIES_STORE = "studies:store"
     """Put instances in (STOW-RS)."""
-    STUDIES_DELETE = "studies:delete"
-    """Take instances out."""
     SLIDES_INGEST = "slides:ingest"
     """Give a slide file to be converted and stored."""
     JOBS_READ = "jobs:read"
@@ -44,8 +42,8 @@ ROLES: Mapping[str, frozenset[Permission]] = MappingProxyType(
 """Role → what it allows. `monitor` is for a Prometheus server: figures, and not one patient."""
 
 OPEN_PERMISSIONS = _CONTRIBUTOR | {Permission.METRICS_READ}
-"""What everybody may do where authentication is off: work, but neither delete nor manage.
+"""What everybody may do where authentication is off: work, but neither verify nor manage.
 
-Any page in any browser on the machine can send requests to a loopback address, so what cannot be
-undone stays with tokens and the command line.
+Any page in any browser on the machine can send requests to a loopback address, so what
+reaches beyond the work of the day stays with tokens and the command line.
 """
