@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from archive.archive import open_archive
 from archive.configuration import load
@@ -24,7 +24,7 @@ from archive.errors import MalformedRequest
 from archive.settings import Settings
 from dicomweb import problems
 from dicomweb.admin import operation, slides
-from dicomweb.edge import Edge, WithoutQuery
+from dicomweb.edge import Edge, Problems, WithoutQuery
 from dicomweb.metrics import Metrics
 from dicomweb.page import page_routes
 from dicomweb.pictures import Pictures
@@ -38,7 +38,20 @@ and what DICOMweb has no words for below `/api`, marked `x-non-standard`.
 """
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI's application with our edge around it, outside of all of its layers."""
+
+    edge: Edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or open and close the archive."""
+        if scope["type"] == "http":
+            await self.edge(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None) -> Application:
     """Put the application together.
 
     Parameters
@@ -48,14 +61,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Returns
     -------
-    FastAPI
-        An ASGI application that opens the archive when it starts and closes it when it ends.
+    Application
+        Of ASGI; it opens the archive when it starts and closes it when it ends.
     """
     settings = load().settings if settings is None else settings
     services = Services(
         settings=settings, metrics=Metrics(), pictures=Pictures(settings.max_rendered_pixels)
     )
-    app = FastAPI(
+    app = Application(
         title="Coverslip",
         version=_version(),
         description=_DESCRIPTION,
@@ -67,11 +80,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    app.router.routes[:] = list(_routes(services))
+    frames = frames_route(services)
+    app.router.routes[:] = [frames, *_routes(services)]
     app.add_exception_handler(HTTPException, _answer_router)
     app.add_exception_handler(RequestValidationError, _answer_validation)
-    app.add_middleware(
-        Edge,
+    app.add_middleware(Problems)
+    app.edge = Edge(
+        super(Application, app).__call__,
+        direct=frames,
         metrics=services.metrics,
         allowed=lambda scope: allowed_methods(app.router.routes, scope),
         cors_origins=settings.cors_origins,
@@ -105,8 +121,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _routes(services: Services) -> Iterable[BaseRoute]:
-    """Give every route, the busiest first: they are tried in order."""
-    yield frames_route(services)
+    """Give every route but that of frames, the busiest first: they are tried in order."""
     for module in (metadata, bulkdata, rendered, search, store, retrieve, slides, operation):
         yield from module.router.routes
     yield from page_routes(services.settings, _version())

@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from archive.archive import Archive
+from archive.settings import AuthMode
 from auth import Permission, Principal, Visibility
 from dicomweb.addresses import BaseUrl, base_url
 from dicomweb.negotiation import Offer, choose
@@ -152,5 +153,10 @@ class ProtectedRoute(Route):
         return match, child
 
     async def _admitting(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal = await admit(self._services, scope, self.permission)
+        services = self._services
+        if services.settings.auth is AuthMode.OPEN:
+            principal = services.anonymous
+            services.policy.require(principal, self.permission)
+        else:
+            principal = await admit(services, scope, self.permission)
         await self._protected(scope, receive, send, principal)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from archive.blobs import SupportsLocalPath
 from archive.errors import CatalogUnavailable
 from archive.settings import AuthMode, Settings
 from auth import Policy, Principal, Unauthenticated
@@ -27,6 +28,8 @@ class Services:
     anonymous: Principal = field(default_factory=Principal.anonymous)
     opened: "Archive | None" = None
     tokens: Tokens | None = None
+    reads_inline: bool = False
+    """Whether blobs are local files, so that reading a frame is no waiting."""
 
     @property
     def archive(self) -> "Archive":
@@ -40,6 +43,7 @@ class Services:
         self.tokens = Tokens(
             archive.database.sessions, cache_seconds=self.settings.token_cache_seconds
         )
+        self.reads_inline = isinstance(archive.blobs, SupportsLocalPath)
         self.opened = archive
 
     @property

@@ -1,25 +1,27 @@
 """Frames as they are stored, or decoded (PS3.18 §10.4.1.1.6): the path that must be fast.
 
 A plain ASGI endpoint. On a warm cache, with blobs that are local files, it touches no database and
-no thread: a look-up in memory, one read, one answer whose length is known.
+no thread: a look-up in memory, one read, one answer whose length is known. What does not change
+from frame to frame of an instance (its path, the form that was negotiated) is worked out once.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from archive.archive import Archive
-from archive.blobs import SupportsLocalPath
-from archive.errors import MalformedRequest, NotFound
+from archive.errors import MalformedIdentifier, MalformedRequest, NotFound
+from archive.model.frames import PixelDescription
 from archive.model.identifiers import InstancePath
 from archive.model.instances import StoredInstance
 from archive.model.transfer_syntaxes import BY_UID, OCTET_STREAM
 from archive.pixels import can_decode, native_frame
-from auth import Permission, Principal, Visibility
+from auth import Permission, Principal
 from dicomweb.addresses import PREFIX
 from dicomweb.dependencies import ProtectedRoute
 from dicomweb.multipart import MultipartWriter
@@ -33,24 +35,43 @@ MAXIMUM_FRAMES = 10_000
 """Frames of one request; a list of them has to fit into a request line anyway."""
 INLINE_BYTES = 1024 * 1024
 """Reading more than this from local files goes to a thread, so that nobody else waits for it."""
-CACHE_CONTROL = b"private, max-age=86400"
+CACHE_CONTROL = (b"cache-control", b"private, max-age=86400")
 """Frames of an instance never change; a day, so that a deletion shows in the end."""
 
-_FRAMES = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9})*")
 ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
 _REMEMBERED_LENGTH = 512
 """Characters of Accept and query up to which a choice is remembered."""
 
+_FRAMES = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9})*")
+_INSTANCE = re.compile(
+    re.escape(PREFIX) + r"/studies/([^/]+)/series/([^/]+)/instances/([^/]+)/frames"
+)
+_VARY = (b"vary", b"Accept")
+
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What one request asks for."""
+class _Form:
+    """How the frames of an instance are sent to those who ask alike."""
 
-    path: InstancePath
-    numbers: tuple[int, ...]
-    accept: tuple[str, ...]
+    offer: Offer
+    content_type: bytes
+    """Of a single part."""
+    converts: bool
+    """Whether the stored bytes have to be changed."""
+    tag: str
+    """What the entity tags of this form begin with."""
+
+
+class _Question(NamedTuple):
+    """All that the form of an answer hangs on; a tuple, for it is hashed with every request."""
+
+    sha256: str
+    uid: str
+    """Transfer syntax that is stored."""
+    pixels: PixelDescription
+    single: bool
+    accept: bytes
     query: bytes
-    if_none_match: str | None
 
 
 class Frames:
@@ -63,30 +84,35 @@ class Frames:
         self, scope: Scope, receive: Receive, send: Send, principal: Principal
     ) -> None:
         """Answer one request."""
-        wanted = _read(scope)
+        prefix, _, text = scope["path"].rpartition("/")
+        path = _instance_path(prefix)
+        numbers = _numbers(text)
         archive = self._services.archive
         visible = self._services.policy.visibility(principal)
-        instance, from_memory = await _located(archive, wanted.path, visible)
-        offer = _chosen(instance, wanted)
-        tag = entity_tag(instance.sha256, scope["path_params"]["frames"], str(offer))
-        headers = [
-            (b"etag", tag.encode("ascii")),
-            (b"cache-control", CACHE_CONTROL),
-            (b"vary", b"Accept"),
-        ]
-        answer = _Answer(archive, instance, wanted.numbers, offer)  # raises for frames out of range
-        if is_current(wanted.if_none_match, tag):
+        instance = archive.cached(path, visible=visible)
+        from_memory = instance is not None
+        if instance is None:
+            instance = await anyio.to_thread.run_sync(
+                partial(archive.locate, path, visible=visible)
+            )
+        form, if_none_match = _asked(scope, instance, single=len(numbers) == 1)
+        answer = _Answer(archive, instance, numbers, form)  # raises for frames out of range
+        tag = f'"{form.tag}-{text}"' if len(numbers) == 1 else entity_tag(form.tag, text)
+        headers = [(b"etag", tag.encode("ascii")), CACHE_CONTROL, _VARY]
+        if if_none_match is not None and is_current(if_none_match, tag):
             await _send(send, 304, headers, b"")
             return
-        self._services.metrics.frames(len(wanted.numbers), from_memory=from_memory)
+        self._services.metrics.frames(len(numbers), from_memory=from_memory)
         if answer.is_large:
             response = answer.streamed()
             response.raw_headers += headers
             await response(scope, receive, send)
             return
-        local = isinstance(archive.blobs, SupportsLocalPath) and not answer.works
-        content_type, body = answer.whole() if local else await _in_thread(answer.whole)
-        headers.append((b"content-type", content_type.encode("ascii")))
+        if self._services.reads_inline and not answer.works:
+            content_type, body = answer.whole()
+        else:
+            content_type, body = await _in_thread(answer.whole)
+        headers.append((b"content-type", content_type))
         await _send(send, 200, headers, body)
 
 
@@ -94,15 +120,15 @@ class _Answer:
     """What goes into the body of one answer."""
 
     def __init__(
-        self, archive: Archive, instance: StoredInstance, numbers: Sequence[int], offer: Offer
+        self, archive: Archive, instance: StoredInstance, numbers: Sequence[int], form: _Form
     ) -> None:
         self._archive = archive
         self._instance = instance
         self._numbers = numbers
-        self._offer = offer
+        self._form = form
+        self._offer = form.offer
         # Without an index the data set is deflated, and inflated as a whole (PS3.5 §A.5).
         self._indexed = instance.frame_index is not None
-        self._converts = _converts(instance, offer)
         self._lengths = [
             sum(span.length for span in archive.frame_spans(instance, number))
             for number in numbers
@@ -117,16 +143,16 @@ class _Answer:
     @property
     def works(self) -> bool:
         """Whether it takes more than reading, so that it belongs into a thread."""
-        return self._converts or not self._indexed
+        return self._form.converts or not self._indexed
 
-    def whole(self) -> tuple[str, bytes]:
+    def whole(self) -> tuple[bytes, bytes]:
         """Give Content-Type and body."""
         contents = self._contents()
         if not self._offer.multipart:
-            return self._offer.content_type, next(contents)
+            return self._form.content_type, next(contents)
         writer = MultipartWriter.of(self._offer.name)
         part_type = self._offer.content_type
-        return writer.content_type, b"".join(
+        return writer.content_type.encode("ascii"), b"".join(
             writer.body((part_type, content) for content in contents)
         )
 
@@ -148,7 +174,7 @@ class _Answer:
     def _contents(self) -> Iterator[bytes]:
         stored = self._archive.frames(self._instance, self._numbers)
         pixels = self._instance.pixels
-        if not self._converts or pixels is None:
+        if not self._form.converts or pixels is None:
             return stored
         uid = self._instance.transfer_syntax_uid
         return (
@@ -157,9 +183,26 @@ class _Answer:
         )
 
 
-def frames_route(services: Services) -> ProtectedRoute:
+class FramesRoute(ProtectedRoute):
+    """The route of frames; can tell by itself, at little cost, whether a request is for it."""
+
+    def takes(self, scope: Scope) -> bool:
+        """Tell whether this is a request for frames by a path that is well formed."""
+        if scope["method"] != "GET" or scope.get("root_path"):
+            return False
+        prefix = scope["path"].rpartition("/")[0]
+        if not prefix.endswith("/frames"):
+            return False
+        try:
+            _instance_path(prefix)
+        except (MalformedIdentifier, NotFound):
+            return False
+        return True
+
+
+def frames_route(services: Services) -> FramesRoute:
     """Make the route."""
-    return ProtectedRoute(
+    return FramesRoute(
         PATH,
         Frames(services),
         permission=Permission.STUDIES_READ,
@@ -168,10 +211,17 @@ def frames_route(services: Services) -> ProtectedRoute:
     )
 
 
-def _read(scope: Scope) -> _Wanted:
-    """Read what a request asks for; raises `MalformedRequest` and `MalformedIdentifier`."""
-    parameters = scope["path_params"]
-    text = parameters["frames"]
+@lru_cache(maxsize=4096)
+def _instance_path(prefix: str) -> InstancePath:
+    """Read the path up to ``/frames``; raises `MalformedIdentifier`."""
+    match = _INSTANCE.search(prefix)
+    if match is None:
+        raise NotFound("there is no such resource")
+    return InstancePath.parse(*match.groups())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Read a list of frame numbers; raises `MalformedRequest`."""
     if _FRAMES.fullmatch(text) is None:
         raise MalformedRequest(
             f"{text[:80]!r} is no list of frame numbers, one-based and joined by commas"
@@ -181,49 +231,45 @@ def _read(scope: Scope) -> _Wanted:
         raise MalformedRequest("frames are numbered from one")
     if len(numbers) > MAXIMUM_FRAMES:
         raise MalformedRequest(f"more than {MAXIMUM_FRAMES} frames in one request")
-    accept = []
+    return numbers
+
+
+def _asked(scope: Scope, instance: StoredInstance, *, single: bool) -> tuple[_Form, str | None]:
+    """Select the form, and give If-None-Match.
+
+    What was selected for the same question lately is remembered; long questions are not, so that
+    nobody fills the memory with them.
+    """
+    if instance.pixels is None or instance.pixels.number_of_frames < 1:
+        raise NotFound("the instance has no frames: it has no pixel data")
+    accept = b""
     if_none_match = None
     for name, value in scope["headers"]:
         if name == b"accept":
-            accept.append(value.decode("latin-1"))
+            accept = value if not accept else accept + b", " + value
         elif name == b"if-none-match":
             if_none_match = value.decode("latin-1")
-    path = _path(parameters["study"], parameters["series"], parameters["instance"])
-    return _Wanted(path, numbers, tuple(accept), scope["query_string"], if_none_match)
-
-
-_path = lru_cache(maxsize=4096)(InstancePath.parse)
-
-
-async def _located(
-    archive: Archive, path: InstancePath, visible: Visibility
-) -> tuple[StoredInstance, bool]:
-    """Find the instance, and tell whether memory was enough."""
-    instance = archive.cached(path, visible=visible)
-    if instance is not None:
-        return instance, True
-    return await anyio.to_thread.run_sync(partial(archive.locate, path, visible=visible)), False
-
-
-def _chosen(instance: StoredInstance, wanted: _Wanted) -> Offer:
-    """Select the form; what was selected for the same question lately is remembered."""
-    if instance.pixels is None or instance.pixels.number_of_frames < 1:
-        raise NotFound("the instance has no frames: it has no pixel data")
-    facts = (instance.transfer_syntax_uid, len(wanted.numbers) == 1, wanted.accept, wanted.query)
-    short = sum(map(len, wanted.accept)) + len(wanted.query) < _REMEMBERED_LENGTH
-    return _choice(*facts) if short else _choice.__wrapped__(*facts)
+    query = scope["query_string"]
+    short = len(accept) + len(query) < _REMEMBERED_LENGTH
+    question = _Question(
+        instance.sha256, instance.transfer_syntax_uid, instance.pixels, single, accept, query
+    )
+    return (_form if short else _form.__wrapped__)(question), if_none_match
 
 
 @lru_cache(maxsize=1024)
-def _choice(uid: str, single: bool, accept: tuple[str, ...], query: bytes) -> Offer:
-    parameters = parse_parameters(query)
+def _form(question: _Question) -> _Form:
+    parameters = parse_parameters(question.query)
     syntaxes = values_of(parameters, "transfer-syntax")
-    return choose(
-        _offers(uid, single=single),
-        accept=accept,
+    offer = choose(
+        _offers(question.uid, single=question.single),
+        accept=[question.accept.decode("latin-1")],
         query=values_of(parameters, "accept"),
         transfer_syntax=syntaxes[0] if syntaxes else None,
     )
+    tag = entity_tag(question.sha256, str(offer)).strip('"')
+    content_type = offer.content_type.encode("ascii")
+    return _Form(offer, content_type, _converts(question, offer), tag)
 
 
 def _offers(uid: str, *, single: bool) -> list[Offer]:
@@ -246,12 +292,11 @@ def _offers(uid: str, *, single: bool) -> list[Offer]:
     return multiparts + forms if single else multiparts
 
 
-def _converts(instance: StoredInstance, offer: Offer) -> bool:
+def _converts(question: _Question, offer: Offer) -> bool:
     """Tell whether the stored bytes have to be changed for this form."""
-    pixels = instance.pixels
-    if offer.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN or pixels is None:
+    if offer.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN:
         return False
-    syntax = BY_UID[instance.transfer_syntax_uid]
+    syntax, pixels = BY_UID[question.uid], question.pixels
     if syntax.encapsulated and syntax.uid != ENCAPSULATED_UNCOMPRESSED:
         return True
     if pixels.bits_allocated == 1:  # a frame need not start on a byte

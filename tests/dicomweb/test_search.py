@@ -114,7 +114,9 @@ def test_pages_follow_each_other_and_the_rest_is_counted(
     assert beyond.status_code == 204
 
 
-@pytest.mark.parametrize("query", ["limit=-1", "offset=-1", "PatientID=%00", "StudyDate=x"])
+@pytest.mark.parametrize(
+    "query", ["limit=-1", "offset=-1", "PatientID=%00", "PatientID=%5C", "StudyDate=x"]
+)
 def test_bad_queries_are_400(client: httpx.Client, query: str) -> None:
     answer = client.get(f"/dicomweb/studies?{query}")
     assert answer.status_code == 400
@@ -134,7 +136,7 @@ def test_parameters_that_are_not_supported_are_named_and_nothing_else_of_them(
     assert "x-evil" not in answer.headers
 
 
-@pytest.mark.parametrize("value", ["%25", "_", "%25%25", "P%25", "P_%25", "'", "%22", "%5C"])
+@pytest.mark.parametrize("value", ["%25", "_", "%25%25", "P%25", "P_%25", "'", "%22"])
 def test_characters_of_the_database_match_only_themselves(
     client: httpx.Client, case: tuple[str, list[MadeFile]], value: str
 ) -> None:
