@@ -100,7 +100,23 @@ class MinioServer:
     def client(self) -> Minio:
         """Give a client with every right."""
         address = self.endpoint.removeprefix("http://")
-        return Minio(address, access_key=ACCESS_KEY, secret_key=SECRET_KEY, secure=False)
+        # A server that has just become ready may still answer 503 for a moment, and "come back in a
+        # minute"; it is asked again at once.
+        again = urllib3.Retry(
+            total=100,
+            backoff_factor=0.05,
+            backoff_max=0.2,
+            status_forcelist=[503],
+            respect_retry_after_header=False,
+            allowed_methods=None,
+        )
+        return Minio(
+            address,
+            access_key=ACCESS_KEY,
+            secret_key=SECRET_KEY,
+            secure=False,
+            http_client=urllib3.PoolManager(retries=again, timeout=10.0),
+        )
 
     def bucket(self, prefix: str = "") -> ObjectLocation:
         """Make a bucket that nothing else uses."""
