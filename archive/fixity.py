@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import IntegrityError
 
 from archive.blobs import SupportsLocalPath, hash_file, sha256_of_key
-from archive.catalog import rebuilding
+from archive.catalog import audit, rebuilding
 from archive.catalog.lookup import KeptBlob, blobs_after, find_by_uid, is_kept, which_are_kept
 from archive.errors import BlobMissing, InvalidInstance
 from archive.model.identifiers import InstancePath
 from archive.model.instances import BlobKey, Origin, StagedFile
 from archive.store import prepare, record
-from auth import Principal
+from auth import Permission, Policy, Principal
 
 if TYPE_CHECKING:
     from archive.archive import Archive
@@ -114,20 +114,29 @@ class RebuildReport:
 
 
 def verify(
-    archive: "Archive", *, progress: Progress | None = None, grace: timedelta = GRACE
+    archive: "Archive",
+    *,
+    by: Principal,
+    progress: Progress | None = None,
+    grace: timedelta = GRACE,
 ) -> VerifyReport:
     """Read every blob again and hold it against the catalog, and look for blobs nobody knows.
 
     Parameters
     ----------
+    by
+        Who asks; the audit log keeps that they did, and whether all was well.
     grace
         A blob without an instance is stray only when it is older than this.
 
     Raises
     ------
+    Forbidden
+        When `by` may not verify.
     CatalogUnavailable, BlobsUnavailable
         When either goes away in between.
     """
+    Policy().require(by, Permission.ARCHIVE_VERIFY)
     report = VerifyReport()
     tell = progress or (lambda _count, _bytes: None)
     for kept in _all_kept(archive):
@@ -148,7 +157,14 @@ def verify(
                 report.young += 1
             elif not _is_kept(archive, key):
                 report.stray.add(Finding(key, None, f"{stat.size} bytes without an instance"))
+    _record(archive, "verify", by=by, ok=report.ok)
     return report
+
+
+def _record(archive: "Archive", action: str, *, by: Principal, ok: bool) -> None:
+    outcome = audit.SUCCESS if ok else audit.FAILURE
+    with archive.database.begin() as session:
+        audit.record(session, action, by=by, now=archive.stores.now(), outcome=outcome)
 
 
 def _all_kept(archive: "Archive") -> Iterator[KeptBlob]:
@@ -199,7 +215,9 @@ def hash_blob(archive: "Archive", key: BlobKey) -> tuple[int, str]:
 # --- rebuild --------------------------------------------------------------------------------------
 
 
-def rebuild(archive: "Archive", *, progress: Progress | None = None) -> RebuildReport:
+def rebuild(
+    archive: "Archive", *, by: Principal, progress: Progress | None = None
+) -> RebuildReport:
     """Make the catalog again from the blobs.
 
     Studies, series and instances are emptied first and come back one by one; tokens, slides, audit
@@ -212,9 +230,12 @@ def rebuild(archive: "Archive", *, progress: Progress | None = None) -> RebuildR
 
     Raises
     ------
+    Forbidden
+        When `by` may not verify.
     CatalogUnavailable, BlobsUnavailable
         When either goes away in between; run it again.
     """
+    Policy().require(by, Permission.ARCHIVE_VERIFY)
     report = RebuildReport()
     tell = progress or (lambda _count, _bytes: None)
     with archive.database.begin() as session:
@@ -230,6 +251,7 @@ def rebuild(archive: "Archive", *, progress: Progress | None = None) -> RebuildR
             tell(report.indexed + report.present, report.bytes_read)
     with archive.database.begin() as session:
         rebuilding.end(session)
+    _record(archive, "rebuild", by=by, ok=report.ok)
     return report
 
 

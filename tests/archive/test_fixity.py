@@ -11,8 +11,8 @@ from archive.fixity import rebuild, verify
 from archive.model.attributes import Level
 from archive.model.identifiers import ResourcePath
 from archive.model.query import Query
-from auth import Visibility
-from tests.support.archives import path_of, stage, store
+from auth import Forbidden, Principal, Visibility
+from tests.support.archives import BY, path_of, stage, store
 from tests.support.dicom_files import MadeFile, jpeg_slide
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _rows(archive: Archive) -> Sequence[ResultRow]:
 def test_an_archive_that_is_whole_is_found_whole(any_archive: Archive) -> None:
     made = filled(any_archive)
     told: list[tuple[int, int]] = []
-    report = verify(any_archive, progress=lambda *done: told.append(done), grace=NOW)
+    report = verify(any_archive, by=BY, progress=lambda *done: told.append(done), grace=NOW)
     assert (report.ok, report.checked, report.stray.count) == (True, 4, 0)
     assert report.bytes_read == sum(len(one.content) for one in made)
     assert told[-1] == (4, report.bytes_read)
@@ -91,7 +91,7 @@ def test_missing_altered_and_stray_blobs_are_each_found(any_archive: Archive) ->
         any_archive.blobs.put(key, staged)
         any_archive.staging.discard(staged)
     stray = put(any_archive, jpeg_slide().content)
-    report = verify(any_archive, grace=NOW)
+    report = verify(any_archive, by=BY, grace=NOW)
     assert not report.ok
     assert [finding.blob_key for finding in report.missing] == [missing]
     assert {finding.blob_key for finding in report.altered} == {altered, shorter}
@@ -102,7 +102,7 @@ def test_missing_altered_and_stray_blobs_are_each_found(any_archive: Archive) ->
 
 def test_a_blob_that_may_be_on_its_way_in_is_not_called_stray(archive: Archive) -> None:
     put(archive, jpeg_slide().content)
-    report = verify(archive)
+    report = verify(archive, by=BY)
     assert (report.stray.count, report.young, report.ok) == (0, 1, True)
 
 
@@ -112,7 +112,7 @@ def test_the_catalog_is_the_same_again_after_a_rebuild(any_archive: Archive) -> 
     with any_archive.database.begin() as session:
         changes = session.execute(text("SELECT count(*) FROM change_feed")).scalar_one()
     told: list[tuple[int, int]] = []
-    report = rebuild(any_archive, progress=lambda *done: told.append(done))
+    report = rebuild(any_archive, by=BY, progress=lambda *done: told.append(done))
     assert (report.ok, report.indexed) == (True, 4)
     assert told[-1][0] == 4
     assert snapshot(any_archive) == before
@@ -128,12 +128,12 @@ def test_a_lost_catalog_is_made_from_the_blobs_alone(any_archive: Archive) -> No
     before = snapshot(any_archive)["metadata"]
     with any_archive.database.begin() as session:
         session.execute(text("TRUNCATE studies, series, instances, instance_metadata"))
-    assert rebuild(any_archive).indexed == 4
+    assert rebuild(any_archive, by=BY).indexed == 4
     assert snapshot(any_archive)["metadata"] == before
     for one in made:
         instance = any_archive.locate(path_of(one.dataset), visible=ALL)
         assert list(any_archive.frames(instance, [2])) == [one.frames[1]]
-    assert verify(any_archive, grace=NOW).ok
+    assert verify(any_archive, by=BY, grace=NOW).ok
 
 
 def test_a_rebuild_reports_what_it_leaves_out(any_archive: Archive) -> None:
@@ -148,7 +148,7 @@ def test_a_rebuild_reports_what_it_leaves_out(any_archive: Archive) -> None:
     )
     stray_twin = put(any_archive, twin.content)
     before = snapshot(any_archive)
-    report = rebuild(any_archive)
+    report = rebuild(any_archive, by=BY)
     assert [finding.blob_key for finding in report.altered] == [altered]
     assert [finding.blob_key for finding in report.unreadable] == [no_instance]
     assert [finding.blob_key for finding in report.conflicts] == [stray_twin]
@@ -168,20 +168,38 @@ def test_a_rebuild_that_was_cut_off_goes_on_where_it_stopped(archive: Archive) -
             raise PowerCut
 
     with pytest.raises(PowerCut):
-        rebuild(archive, progress=cut)
+        rebuild(archive, by=BY, progress=cut)
     assert len(_rows(archive)) == 2
-    report = rebuild(archive)
+    report = rebuild(archive, by=BY)
     assert (report.present, report.indexed) == (2, 3)
     assert snapshot(archive) == before
 
 
 def test_a_rebuild_of_an_empty_archive_does_nothing(archive: Archive) -> None:
-    report = rebuild(archive)
+    report = rebuild(archive, by=BY)
     assert (report.indexed, report.ok) == (0, True)
 
 
 def test_blobs_of_a_folder_are_read_where_they_are(archive: Archive) -> None:
     assert isinstance(archive.blobs, SupportsLocalPath)
     filled(archive, 1)
-    rebuild(archive)
+    rebuild(archive, by=BY)
     assert list(archive.staging.folder.rglob("*.part")) == []
+
+
+def test_only_who_may_verify_does_and_the_audit_log_keeps_it(archive: Archive) -> None:
+    reader = Principal.anonymous()
+    with pytest.raises(Forbidden):
+        verify(archive, by=reader)
+    with pytest.raises(Forbidden):
+        rebuild(archive, by=reader)
+    verify(archive, by=BY)
+    rebuild(archive, by=BY)
+    with archive.database.begin() as session:
+        actions = session.execute(
+            text("SELECT action, principal_id, outcome FROM audit_events ORDER BY occurred_at")
+        ).all()
+    assert [tuple(row) for row in actions] == [
+        ("verify", BY.id, "success"),
+        ("rebuild", BY.id, "success"),
+    ]

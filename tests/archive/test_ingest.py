@@ -50,14 +50,14 @@ def test_a_slide_is_converted_stored_and_found(any_archive: Archive, slide: Path
     made = outcome.manifest.instances
     assert [i.path.instance for i in instances] == [one.instance_uid for one in made]
     assert [i.sha256 for i in instances] == [one.sha256 for one in made]
-    assert verify(any_archive, grace=timedelta(0)).ok
+    assert verify(any_archive, by=BY, grace=timedelta(0)).ok
 
 
 def test_the_same_slide_again_adds_nothing(any_archive: Archive, slide: Path) -> None:
     first = ingest_slide(any_archive, slide, REQUEST, by=BY)
     again = ingest_slide(any_archive, slide, REQUEST, by=BY)
     assert (again.stored, again.already_stored) == (0, first.stored)
-    report = verify(any_archive, grace=timedelta(0))
+    report = verify(any_archive, by=BY, grace=timedelta(0))
     assert (report.checked, report.stray.count) == (first.stored, 0)
 
 

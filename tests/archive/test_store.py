@@ -157,7 +157,7 @@ def test_one_uid_sent_by_many_at_once_is_kept_once(any_archive: Archive) -> None
     assert statuses.count(StoreStatus.REJECTED) == 4
     assert statuses.count(StoreStatus.ALREADY_STORED) == 3
     assert litter(any_archive) == 0
-    assert verify(any_archive, grace=timedelta(0)).ok
+    assert verify(any_archive, by=BY, grace=timedelta(0)).ok
 
 
 def test_a_minio_that_is_down_is_named_and_harms_nothing(
@@ -182,7 +182,7 @@ def test_a_minio_that_is_down_is_named_and_harms_nothing(
         archive.ready()
         assert list(archive.frames(instance, [1])) == [before.frames[0]]
         assert store(archive, after.content).status is StoreStatus.STORED
-        report = verify(archive, grace=timedelta(0))
+        report = verify(archive, by=BY, grace=timedelta(0))
         assert (report.ok, report.stray.count) == (True, 0)
 
 
@@ -233,7 +233,7 @@ def test_a_full_disk_of_the_blobs_keeps_nothing_and_says_so(
                 store(archive, large.content)
             (disk / "filler").unlink()
             assert count(archive, "instances") == 1
-            report = verify(archive, grace=timedelta(0))
+            report = verify(archive, by=BY, grace=timedelta(0))
             assert (report.ok, report.stray.count, report.checked) == (True, 0, 1)
 
 
