@@ -100,7 +100,7 @@ def test_every_route_but_the_public_ones_asks_for_a_token(
 )
 def test_a_wrong_token_is_401(closed: LiveServer, header: str) -> None:
     raw = header.encode("latin-1")
-    answer = httpx.get(f"{closed.dicomweb}/studies", headers={"authorization": raw})
+    answer = httpx.get(f"{closed.dicomweb}/studies", headers={b"authorization": raw})
     assert answer.status_code == 401
 
 

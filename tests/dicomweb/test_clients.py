@@ -12,7 +12,10 @@ import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom.uid import UID
-from wsidicom import WsiDicom, WsiDicomWebClient
+from wsidicom import (  # type: ignore[import-untyped]
+    WsiDicom,
+    WsiDicomWebClient,
+)
 
 from tests.support.conversions import CASE, converted
 from tests.support.http import LiveServer, in_bucket, running

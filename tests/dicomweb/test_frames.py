@@ -168,7 +168,9 @@ def test_lossless_streams_go_under_their_own_media_type(client: httpx.Client) ->
     import imagecodecs
 
     pixels = np.random.default_rng(1).integers(0, 255, (2, 32, 32, 3), np.uint8)
-    frames = [imagecodecs.jpeg2k_encode(one, reversible=True, codecformat="j2k") for one in pixels]
+    frames = [
+        bytes(imagecodecs.jpeg2k_encode(one, reversible=True, codecformat="j2k")) for one in pixels
+    ]
     syntax = "1.2.840.10008.1.2.4.90"
     image = encapsulated(frames, syntax, pixels)
     assert store(client, image).status_code == 200

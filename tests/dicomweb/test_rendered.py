@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.dicom_files import jpeg_slide, monochrome, native_slide
+from tests.support.http import parts_of, path_of, store
+
+if TYPE_CHECKING:
+    import httpx
+
+
+def picture(answer: httpx.Response) -> Image.Image:
+    assert answer.status_code == 200, answer.text
+    image = Image.open(io.BytesIO(answer.content))
+    image.load()
+    return image
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("image/jpeg", "JPEG"),
+        ("image/png", "PNG"),
+        ("image/gif", "GIF"),
+        ("*/*", "JPEG"),
+        ("image/*", "JPEG"),
+        ("image/avif,image/webp,image/apng,image/*,*/*;q=0.8", "JPEG"),
+        ("image/jpeg;q=0.1, image/png", "PNG"),
+    ],
+)
+def test_a_frame_is_drawn_as_the_client_asks(client: httpx.Client, accept: str, kind: str) -> None:
+    slide = jpeg_slide()
+    store(client, slide)
+    answer = client.get(f"{path_of(slide)}/frames/2/rendered", headers={"accept": accept})
+    image = picture(answer)
+    assert (image.format, image.size) == (kind, (32, 32))
+    assert answer.headers["content-type"] == f"image/{kind.lower()}"
+    assert slide.pixels is not None
+    got = np.asarray(image.convert("RGB")).astype(int)
+    # GIF has 256 colours.
+    assert np.abs(got - slide.pixels[1]).mean() < (12 if kind == "GIF" else 4)
+
+
+def test_tiles_are_put_together_to_a_picture_of_the_instance(client: httpx.Client) -> None:
+    slide = native_slide(across=3, down=2, side=16)
+    store(client, slide)
+    answer = client.get(f"{path_of(slide)}/rendered", headers={"accept": "image/png"})
+    image = picture(answer)
+    assert image.size == (48, 32)
+    assert slide.pixels is not None
+    assert np.array_equal(np.asarray(image)[16:, 32:48], slide.pixels[5])
+
+
+def test_slim_gets_its_overview_scaled_and_not_padded(client: httpx.Client) -> None:
+    slide = native_slide(across=3, down=2, side=64)
+    store(client, slide)
+    for comma in (",", "%2C"):
+        path = f"{path_of(slide)}/rendered?viewport=96{comma}96"
+        assert picture(client.get(path, headers={"accept": "image/png"})).size == (96, 64)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "viewport=0,0",
+        "viewport=-1,5",
+        "viewport=10",
+        "viewport=a,b",
+        "viewport=100000,100000",
+        "viewport=99999999999999999999,1",
+        "viewport=10,10,500,500,10,10",
+        "viewport=10,10&viewport=20,20",
+        "viewport=10,10,nan,0,5,5",
+        "quality=0",
+        "quality=101",
+        "quality=x",
+        "quality=-1",
+        "quality=",
+        "window=1",
+        "window=a,b",
+        "window=1,0",
+        "window=1,2,cubic",
+        "iccprofile=maybe",
+        "viewport=%00",
+    ],
+)
+@pytest.mark.parametrize("resource", ["/rendered", "/frames/1/rendered"])
+def test_bad_parameters_are_400(client: httpx.Client, query: str, resource: str) -> None:
+    slide = jpeg_slide()
+    store(client, slide)
+    answer = client.get(f"{path_of(slide)}{resource}?{query}")
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_window_changes_what_is_seen(client: httpx.Client) -> None:
+    values = np.arange(64, dtype=np.uint16).reshape(1, 8, 8) * 1000
+    image = monochrome(values)
+    store(client, image)
+    path = f"{path_of(image)}/frames/1/rendered"
+    png = {"accept": "image/png"}
+    low = np.asarray(picture(client.get(f"{path}?window=5000,10000,linear", headers=png)))
+    high = np.asarray(picture(client.get(f"{path}?window=60000,1000,linear", headers=png)))
+    assert low.mean() > high.mean()
+
+
+def test_several_frames_are_drawn_as_parts(client: httpx.Client) -> None:
+    slide = jpeg_slide()
+    store(client, slide)
+    answer = client.get(f"{path_of(slide)}/frames/2,1/rendered")
+    parts = parts_of(answer)
+    assert [kind for kind, _ in parts] == ["image/jpeg", "image/jpeg"]
+    one = client.get(f"{path_of(slide)}/frames/1/rendered")
+    assert parts[1][1] == one.content
+    single = client.get(f"{path_of(slide)}/frames/2,1/rendered", headers={"accept": "image/jpeg"})
+    assert single.status_code == 406
+
+
+@pytest.mark.parametrize(("frames", "status"), [("7", 404), ("0", 400), ("x", 400), ("1,,2", 400)])
+def test_frames_that_there_are_not(client: httpx.Client, frames: str, status: int) -> None:
+    slide = jpeg_slide()
+    store(client, slide)
+    assert client.get(f"{path_of(slide)}/frames/{frames}/rendered").status_code == status
+
+
+def test_thumbnails_of_instance_series_and_study(client: httpx.Client) -> None:
+    level = jpeg_slide(across=20, down=10)
+    same = {
+        "StudyInstanceUID": level.dataset.StudyInstanceUID,
+        "SeriesInstanceUID": level.dataset.SeriesInstanceUID,
+    }
+    small = jpeg_slide(
+        across=1,
+        down=1,
+        side=40,
+        ImageType=["DERIVED", "PRIMARY", "THUMBNAIL", "RESAMPLED"],
+        **same,
+    )
+    label = jpeg_slide(
+        across=1, down=1, side=24, ImageType=["ORIGINAL", "PRIMARY", "LABEL", "NONE"], **same
+    )
+    assert store(client, level, small, label).status_code == 200
+    instance = path_of(level)
+    series = instance.partition("/instances/")[0]
+    study = instance.partition("/series/")[0]
+    for resource in (series, study):
+        answer = client.get(f"{resource}/thumbnail?viewport=20,20")
+        assert picture(answer).size == (20, 20)
+    assert picture(client.get(f"{instance}/thumbnail")).size == (256, 128)
+    assert picture(client.get(f"{path_of(label)}/thumbnail?viewport=24,24")).size == (24, 24)
+    assert client.get(f"{series}/thumbnail?viewport=1,1,1,1,1,1").status_code == 400
+    assert client.get("/dicomweb/studies/1.2/thumbnail").status_code == 404
+    assert client.get(f"{study}/series/1.2/thumbnail").status_code == 404
+
+
+def test_what_the_client_has_is_not_drawn_again(client: httpx.Client) -> None:
+    slide = jpeg_slide()
+    store(client, slide)
+    path = f"{path_of(slide)}/thumbnail"
+    first = client.get(path)
+    assert first.headers["cache-control"].startswith("private")
+    again = client.get(path, headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = client.get(f"{path}?viewport=10,10", headers={"if-none-match": first.headers["etag"]})
+    assert other.status_code == 200
+
+
+def test_a_report_has_no_picture(client: httpx.Client) -> None:
+    from tests.support.dicom_files import MadeFile, part10, study_attributes
+
+    dataset = study_attributes(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33", Modality="SR")
+    report = MadeFile(part10(dataset, "1.2.840.10008.1.2.1"), dataset)
+    store(client, report)
+    for resource in ("rendered", "thumbnail"):
+        answer = client.get(f"{path_of(report)}/{resource}")
+        assert answer.status_code == 406
+        assert answer.json()["type"] == "urn:coverslip:problem:cannot-render"
+
+
+def test_other_media_types_are_406(client: httpx.Client) -> None:
+    slide = jpeg_slide()
+    store(client, slide)
+    answer = client.get(f"{path_of(slide)}/rendered", headers={"accept": "image/webp"})
+    assert answer.status_code == 406
+    assert answer.json()["available"] == ["image/jpeg", "image/png", "image/gif"]
