@@ -38,7 +38,7 @@ class SlideFiles:
     def take(self, staged: StagedFile) -> Path:
         """Bring a received file into the folder, under a name that nothing else has."""
         with refusing_a_full_disk(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             incoming = self.folder / f"{uuid4().hex}.incoming"
             try:
                 os.replace(staged.path, incoming)

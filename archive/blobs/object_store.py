@@ -73,7 +73,13 @@ class ObjectStoreBlobs:
             maxsize=CONNECTIONS,
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             retries=urllib3.Retry(
-                total=3, connect=2, backoff_factor=0.1, status_forcelist=[500, 502, 503, 504]
+                total=3,
+                connect=2,
+                backoff_factor=0.1,
+                status_forcelist=[500, 502, 503, 504],
+                # A server that starts says "in a minute", and is there in a second. Who called
+                # waits for an answer; to try later is their decision.
+                respect_retry_after_header=False,
             ),
         )
         self._client = Minio(
