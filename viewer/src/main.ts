@@ -48,10 +48,13 @@ class Page {
   }
 
   private async showSlide(path: SeriesPath, turn: number): Promise<void> {
+    // Asked for while the code that shows it may still be on its way.
+    const metadata = this.client.metadata(path);
+    metadata.catch(() => undefined); // told by whoever awaits it
     const { openSlide } = await slideModule;
     if (turn !== this.shown) return; // another address was chosen meanwhile
     document.title = "Slide – Coverslip"; // titles end up in histories: nothing of the patient
-    this.open = openSlide(this.root, this.client, path);
+    this.open = openSlide(this.root, this.client, path, metadata);
   }
 
   private key(event: KeyboardEvent): void {

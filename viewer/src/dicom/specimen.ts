@@ -59,8 +59,8 @@ function valueOf(content: Dataset): string {
 
 /** Haematoxylin with eosin is what everybody calls H&E. */
 function shortened(names: string[]): string[] {
-  const haematoxylin = names.find((name) => /^ha?ematoxylin\b/i.test(name));
-  const eosin = names.find((name) => /^eosin\b/i.test(name));
+  const haematoxylin = names.find((name) => /\bha?ematoxylin\b/i.test(name));
+  const eosin = names.find((name) => /\beosin\b/i.test(name));
   if (haematoxylin === undefined || eosin === undefined) return names;
   return ["H&E", ...names.filter((name) => name !== haematoxylin && name !== eosin)];
 }

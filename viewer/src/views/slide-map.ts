@@ -18,7 +18,9 @@ const DEEPEST = 4;
 const HANDED_OVER = 24;
 /** Zoomed out all the way, the slide's longer side is so many pixels of the screen. */
 const SMALLEST = 160;
-const MARGIN = 1.06;
+/** Around a fitted slide, in pixels of the screen: what floats above it lies at top and bottom. */
+const MARGIN_ACROSS = 24;
+const MARGIN_DOWN = 80;
 
 export interface SlideMapEvents {
   /** The view has moved or is moving. */
@@ -150,10 +152,10 @@ export class SlideMap {
   }
 
   private fitResolution(): number {
-    const width = Math.max(this.element.clientWidth, 64);
-    const height = Math.max(this.element.clientHeight, 64);
+    const width = Math.max(this.element.clientWidth - 2 * MARGIN_ACROSS, 64);
+    const height = Math.max(this.element.clientHeight - 2 * MARGIN_DOWN, 64);
     const [, bottom, right] = this.extent;
-    return Math.max(right / width, -bottom / height, 1 / DEEPEST) * MARGIN;
+    return Math.max(right / width, -bottom / height, 1 / DEEPEST);
   }
 
   private resized(): void {

@@ -3,6 +3,7 @@
 import type { DicomWebClient, SeriesPath } from "../dicom/client";
 import { asFailure, isAbort } from "../dicom/failure";
 import { profileOf, slideOf, type Slide } from "../dicom/slide";
+import type { Dataset } from "../dicom/json";
 import { h, ICON, setState } from "../dom";
 import { KEY_STEP, type KeyActions } from "../keyboard";
 import { resolutionAt } from "../magnification";
@@ -22,8 +23,18 @@ export interface OpenSlide {
   readonly close: () => void;
 }
 
-/** Show a slide in `root`. Everything that is under way ends with `close`. */
-export function openSlide(root: HTMLElement, client: DicomWebClient, path: SeriesPath): OpenSlide {
+/**
+ * Show a slide in `root`. Everything that is under way ends with `close`.
+ *
+ * @param metadata - of the series, as they were already asked for
+ */
+export function openSlide(
+  root: HTMLElement,
+  client: DicomWebClient,
+  path: SeriesPath,
+  metadata: Promise<Dataset[]>,
+): OpenSlide {
+  let asked: Promise<Dataset[]> | undefined = metadata;
   let map: SlideMap | undefined;
   let slide: Slide | undefined;
   let end = new AbortController();
@@ -40,9 +51,12 @@ export function openSlide(root: HTMLElement, client: DicomWebClient, path: Serie
     const siblings = slidesOf(client, [path.study], signal);
     siblings.catch(() => undefined); // the slide's own failure is told; without siblings it does
     try {
-      slide = slideOf(path, await client.metadata(path, signal));
+      const instances = asked ?? client.metadata(path, signal);
+      asked = undefined; // a second try asks anew
+      slide = slideOf(path, await instances);
+      if (signal.aborted) return;
     } catch (error) {
-      if (isAbort(error)) return;
+      if (isAbort(error) || signal.aborted) return;
       root.replaceChildren(failureNotice(asFailure(error), () => void start()));
       return;
     }
@@ -123,12 +137,18 @@ function build(
 function header(slide: Slide, view: HTMLElement): HTMLElement {
   const { facts } = slide;
   const toggle = button("Slide data", ICON.info, () => {
-    const isOpen = view.classList.toggle("panel-toggled");
-    toggle.setAttribute("aria-expanded", String(isOpen));
+    view.classList.toggle("panel-toggled");
+    tell();
   });
   toggle.classList.add("toggle");
   toggle.setAttribute("aria-controls", "panel");
-  toggle.setAttribute("aria-expanded", "false");
+  // It is there from the start where the screen is wide enough, and hidden by the button.
+  const narrow = window.matchMedia("(max-width: 720px)");
+  const tell = (): void => {
+    const isShown = view.classList.contains("panel-toggled") === narrow.matches;
+    toggle.setAttribute("aria-expanded", String(isShown));
+  };
+  tell();
   const back = button("Back to all cases", ICON.back, () => {
     location.hash = WORKLIST_HASH;
   });
