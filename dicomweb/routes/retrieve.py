@@ -13,6 +13,12 @@ from archive.model.instances import StoredInstance
 from auth import Permission
 from dicomweb.addresses import PREFIX
 from dicomweb.dependencies import Caller, requires
+from dicomweb.explicit import (
+    check_can_be_rewritten,
+    must_be_rewritten,
+    rewritten,
+    served_syntax,
+)
 from dicomweb.multipart import MultipartWriter
 from dicomweb.negotiation import Offer
 from dicomweb.responses import (
@@ -71,25 +77,29 @@ def _retrieve(path: ResourcePath, caller: Caller) -> Response:
     if not multipart:
         return _single(archive, instances[0], chosen[0], caller, headers)
     writer = MultipartWriter.of(DICOM)
+    for one in instances:
+        check_can_be_rewritten(one)
     parts = [(one, offer.content_type) for one, offer in zip(instances, chosen, strict=True)]
+    known = not any(must_be_rewritten(one) for one in instances)
     return StreamedResponse(
         _parts(archive, writer, parts),
         media_type=writer.content_type,
-        length=writer.length([(part_type, one.size) for one, part_type in parts]),
+        length=writer.length((kind, one.size) for one, kind in parts) if known else None,
         headers=headers,
     )
 
 
 def _offers(instance: StoredInstance, *, single: bool) -> list[Offer]:
-    """Give the forms of an instance: as stored.
+    """Give the forms of an instance: as stored, where web services have that syntax.
 
     Where no transfer syntax is named, Explicit VR Little Endian is the default of Table 8.7.3-2
     "unless the origin server has only access to the pixel data in lossy compressed form"
     (PS3.18 §8.7.3); we send the stored form of lossless ones too, which every DICOM file names.
     """
-    forms = [Offer(DICOM, multipart=True, transfer_syntax=instance.transfer_syntax_uid)]
+    syntax = served_syntax(instance)
+    forms = [Offer(DICOM, multipart=True, transfer_syntax=syntax)]
     if single:
-        forms.append(Offer(DICOM, multipart=False, transfer_syntax=instance.transfer_syntax_uid))
+        forms.append(Offer(DICOM, multipart=False, transfer_syntax=syntax))
     return forms
 
 
@@ -100,6 +110,11 @@ def _single(
     caller: Caller,
     headers: dict[str, str],
 ) -> Response:
+    if must_be_rewritten(instance):
+        check_can_be_rewritten(instance)
+        with archive.open(instance) as file:
+            content = rewritten(file)
+        return Response(content, headers={"content-type": offer.content_type, **headers})
     wanted = parse_range(caller.header("range"), instance.size)
     first, end = (0, instance.size) if wanted is None else wanted
     headers["Accept-Ranges"] = "bytes"
@@ -120,7 +135,11 @@ def _parts(
 ) -> Iterator[bytes]:
     for index, (instance, part_type) in enumerate(parts):
         yield writer.opening(part_type, first=index == 0)
-        yield from _file(archive, instance, 0, instance.size)
+        if must_be_rewritten(instance):
+            with archive.open(instance) as file:
+                yield rewritten(file)
+        else:
+            yield from _file(archive, instance, 0, instance.size)
     yield writer.closing
 
 
