@@ -43,7 +43,7 @@ def render_instance(
         When there is no single picture: several frames that are not tiles, or an image that is too
         large to be put together.
     """
-    if facts.pixels.number_of_frames == 1:
+    if facts.pixels.number_of_frames == 1 and not _padded(facts, grid):
         (stored,) = read_frames([1])
         return render_frame(stored, facts, options)
     if grid is None:
@@ -52,6 +52,12 @@ def render_instance(
             "ask for /frames/{number}/rendered"
         )
     return render(compose(read_frames, facts, grid, places), facts, options)
+
+
+def _padded(facts: PictureFacts, grid: TileGrid | None) -> bool:
+    """Tell whether a tile is larger than the image: beyond it is padding, which is no picture."""
+    pixels = facts.pixels
+    return grid is not None and (grid.rows < pixels.rows or grid.columns < pixels.columns)
 
 
 def compose(

@@ -450,6 +450,16 @@ def test_tiles_are_put_together_and_cut_at_the_edge(maker: Any) -> None:  # noqa
     assert near(image, whole[:30, :41])
 
 
+@pytest.mark.parametrize("maker", [jpeg_slide, native_slide])
+def test_the_padding_of_an_only_tile_is_not_drawn(maker: Any) -> None:  # noqa: ANN401
+    made = maker(across=1, down=1, side=32, TotalPixelMatrixColumns=20, TotalPixelMatrixRows=12)
+    grid = tile_grid(metadata_of(made.content))
+    options = RenderOptions("image/png")
+    image = opened(render_instance(reader(made.content), facts_of(made.content), options, grid))
+    assert image.size == (20, 12)
+    assert near(image, made.pixels[0, :12, :20])
+
+
 def test_sparse_tiles_go_where_their_items_say() -> None:
     made = sparse_slide(6)
     metadata, facts = metadata_of(made.content), facts_of(made.content)
