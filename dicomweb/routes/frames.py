@@ -60,6 +60,8 @@ class _Form:
     """Whether the stored bytes have to be changed."""
     tag: str
     """What the entity tags of this form begin with."""
+    small: bool
+    """Whether a single frame is surely read at once, without looking at its length first."""
 
 
 class _Question(NamedTuple):
@@ -96,13 +98,30 @@ class Frames:
                 partial(archive.locate, path, visible=visible)
             )
         form, if_none_match = _asked(scope, instance, single=len(numbers) == 1)
-        answer = _Answer(archive, instance, numbers, form)  # raises for frames out of range
         tag = f'"{form.tag}-{text}"' if len(numbers) == 1 else entity_tag(form.tag, text)
         headers = [(b"etag", tag.encode("ascii")), CACHE_CONTROL, _VARY]
-        if if_none_match is not None and is_current(if_none_match, tag):
-            await _send(send, 304, headers, b"")
-            return
+        inline = self._services.reads_inline and instance.frame_index is not None
+        if form.small and inline and if_none_match is None:
+            headers.append((b"content-type", form.content_type))
+            body = next(archive.frames(instance, numbers))
+            await _send(send, 200, headers, body)
+        else:
+            answer = _Answer(archive, instance, numbers, form)  # raises for frames out of range
+            if if_none_match is not None and is_current(if_none_match, tag):
+                await _send(send, 304, headers, b"")
+                return
+            await self._answer(answer, headers, scope, receive, send)
         self._services.metrics.frames(len(numbers), from_memory=from_memory)
+
+    async def _answer(
+        self,
+        answer: "_Answer",
+        headers: list[tuple[bytes, bytes]],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Send what is not simply read: streamed when large, from a thread when it is work."""
         if answer.is_large:
             response = answer.streamed()
             response.raw_headers += headers
@@ -269,7 +288,11 @@ def _form(question: _Question) -> _Form:
     )
     tag = entity_tag(question.sha256, str(offer)).strip('"')
     content_type = offer.content_type.encode("ascii")
-    return _Form(offer, content_type, _converts(question, offer), tag)
+    converts = _converts(question, offer)
+    # No codec makes a frame of noise much larger than it is without it.
+    small = question.pixels.native_frame_bits // 8 <= INLINE_BYTES
+    small = small and question.single and not offer.multipart and not converts
+    return _Form(offer, content_type, converts, tag, small)
 
 
 def _offers(uid: str, *, single: bool) -> list[Offer]:
