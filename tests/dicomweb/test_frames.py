@@ -105,13 +105,13 @@ def test_a_browser_gets_a_picture(client: httpx.Client) -> None:
     assert answer.headers["content-type"].startswith("image/jpeg")
 
 
-@pytest.mark.parametrize("fragments", [1, 3])
-@pytest.mark.parametrize("table", ["basic", "none", "extended"])
+# Where frames of several fragments begin only a basic offset table can tell.
+@pytest.mark.parametrize(
+    ("table", "fragments"), [("basic", 1), ("basic", 3), ("none", 1), ("extended", 1)]
+)
 def test_fragments_are_joined_whatever_the_offset_table(
-    client: httpx.Client, fragments: int, table: str
+    client: httpx.Client, table: str, fragments: int
 ) -> None:
-    if table != "basic" and fragments > 1:
-        pytest.skip("where frames of several fragments begin is then unknown")
     slide = jpeg_slide(table=table, fragments=fragments)
     store(client, slide)
     answer = get(client, f"{path_of(slide)}/frames/1,6", ANY_STORED)
