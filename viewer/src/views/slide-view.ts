@@ -126,7 +126,7 @@ function build(
     moved: () => {
       zoom.show(map.resolution);
       overview.show(map.seen);
-      stage.dataset["resolution"] = String(map.resolution);
+      stage.dataset["seen"] = map.seen.join(" ");
     },
     tileFailed: () => trouble.show(),
   });
