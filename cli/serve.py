@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -99,6 +100,9 @@ def _serve(settings: "Settings") -> None:
 
                 run_http(settings, listener, on_ready=lambda: _announce(settings))
                 return
+            # Where the processes leave their figures for one another, so that any answers for all.
+            figures = tempfile.TemporaryDirectory(prefix="coverslip-metrics-")
+            environment["PROMETHEUS_MULTIPROC_DIR"] = children.enter_context(figures)
             number = listener.fileno()
             for _ in range(settings.workers):
                 children.enter_context(

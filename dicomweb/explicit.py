@@ -14,9 +14,9 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from archive.errors import NotAcceptable
 from archive.model.instances import StoredInstance
-from archive.model.transfer_syntaxes import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from archive.model.transfer_syntaxes import served_as
 
-MAXIMUM_BYTES = 1024**3
+MAXIMUM_BYTES = 256 * 1024**2
 """Largest file that is rewritten: it is held in memory twice."""
 
 _PIXELS = {"PixelData": 0, "FloatPixelData": 4, "DoubleFloatPixelData": 8}
@@ -25,12 +25,12 @@ _PIXELS = {"PixelData": 0, "FloatPixelData": 4, "DoubleFloatPixelData": 8}
 
 def served_syntax(instance: StoredInstance) -> str:
     """Give the transfer syntax that an instance goes out in."""
-    return EXPLICIT_LITTLE if must_be_rewritten(instance) else instance.transfer_syntax_uid
+    return served_as(instance.transfer_syntax_uid)
 
 
 def must_be_rewritten(instance: StoredInstance) -> bool:
     """Tell whether what is stored may not go out as it is."""
-    return instance.transfer_syntax_uid in {IMPLICIT_LITTLE, EXPLICIT_BIG}
+    return served_syntax(instance) != instance.transfer_syntax_uid
 
 
 def check_can_be_rewritten(instance: StoredInstance) -> None:

@@ -28,6 +28,7 @@ from archive.catalog.matching import conditions
 from archive.catalog.tables import InstanceRow, MetadataRow, SeriesRow, StudyRow
 from archive.model.attributes import Level
 from archive.model.query import Page, Query, QueryKey, ResultRow
+from archive.model.transfer_syntaxes import served_as
 from auth import Visibility
 
 _DEPTH = {Level.STUDY: 0, Level.SERIES: 1, Level.INSTANCE: 2}
@@ -234,7 +235,7 @@ def _row(level: Level, wanted: _Wanted, row: RowMapping) -> ResultRow:
     if level is not Level.STUDY:
         attributes["0020000E"] = {"vr": "UI", "Value": [row["series"]]}
     if level is Level.INSTANCE and _TRANSFER_SYNTAX in wanted.tags:
-        attributes[_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [row[_TRANSFER_SYNTAX]]}
+        attributes[_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [served_as(row[_TRANSFER_SYNTAX])]}
     return ResultRow(
         row["study"],
         row.get("series"),

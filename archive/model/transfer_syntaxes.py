@@ -257,3 +257,12 @@ TRANSFER_SYNTAXES: tuple[TransferSyntax, ...] = (
 )
 
 BY_UID = {syntax.uid: syntax for syntax in TRANSFER_SYNTAXES}
+
+
+def served_as(uid: str) -> str:
+    """Give the transfer syntax in which an instance that is stored in `uid` goes out.
+
+    Implicit VR and big endian are not used with web services (PS3.18 §8.7.3): such a data set is
+    rewritten on its way out.
+    """
+    return EXPLICIT_LITTLE if uid in {IMPLICIT_LITTLE, EXPLICIT_BIG} else uid

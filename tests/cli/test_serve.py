@@ -90,6 +90,13 @@ def test_several_processes_answer_on_one_port(coverslip: Command) -> None:
         children = descendants(server.process.pid)
         assert sum("http-worker" in command_line(pid) for pid in children) == 2
         assert all(server.get("/health/ready").status == 200 for _ in range(10))
+        # Whichever process answers, it tells of all ten.
+        counted = [
+            line
+            for line in server.get("/metrics").data.decode().splitlines()
+            if line.startswith("coverslip_http_requests_total") and "/health/ready" in line
+        ]
+        assert sum(float(line.rsplit(" ", 1)[1]) for line in counted) >= 10
         assert server.stop() == 0
     assert gone(children)
 
