@@ -68,6 +68,9 @@ def test_implicit_and_big_endian_never_go_out(
     assert np.array_equal(dataset.pixel_array, values)
     assert dataset.PatientName == "Doe^Jane"
     assert dataset.SOPInstanceUID == image.uid
+    query = f"?SOPInstanceUID={image.uid}&includefield=AvailableTransferSyntaxUID"
+    (row,) = client.get(f"/dicomweb/instances{query}").json()
+    assert row["00083002"]["Value"] == [EXPLICIT_LITTLE]
 
 
 @pytest.mark.parametrize(
