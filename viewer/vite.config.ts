@@ -29,9 +29,27 @@ function licences(): Plugin {
   };
 }
 
+/** The slide's code is loaded on demand, yet always soon: let it come beside the page's own. */
+function preloads(): Plugin {
+  return {
+    name: "preloads",
+    transformIndexHtml: {
+      order: "post",
+      handler: (_html, { bundle }) =>
+        Object.values(bundle ?? {})
+          .filter((chunk) => chunk.type === "chunk" && chunk.isDynamicEntry)
+          .map(({ fileName }) => ({
+            tag: "link",
+            attrs: { rel: "modulepreload", crossorigin: true, href: `./${fileName}` },
+            injectTo: "head" as const,
+          })),
+    },
+  };
+}
+
 export default defineConfig({
   base: "./", // the page may be served below any path
-  plugins: [licences()],
+  plugins: [licences(), preloads()],
   build: {
     target: "es2022",
     sourcemap: false,

@@ -54,7 +54,8 @@ class Seen:
     @property
     def resolution(self) -> float:
         """Base pixels a pixel of the screen."""
-        return (self.right - self.left) / self.pixels.shape[1]
+        width: int = self.pixels.shape[1]
+        return (self.right - self.left) / width
 
     def colour_at(self, x: float, y: float) -> NDArray[np.float64]:
         """Mean colour of 5 x 5 pixels of the screen around a point of the slide."""

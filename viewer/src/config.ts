@@ -12,7 +12,7 @@ const DEFAULTS: Config = { dicomwebUrl: "/dicomweb", apiUrl: undefined, version:
 
 export async function loadConfig(): Promise<Config> {
   try {
-    const response = await fetch("./config.json", { cache: "no-cache" });
+    const response = await fetch("./config.json");
     if (!response.ok) return DEFAULTS;
     return readConfig(await response.json());
   } catch {

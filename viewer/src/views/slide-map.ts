@@ -22,6 +22,11 @@ const SMALLEST = 160;
 const MARGIN_ACROSS = 24;
 const MARGIN_DOWN = 80;
 
+/** OpenLayers moves the limits to whole steps of two from each other: so they have to be. */
+function coarsest(atLeast: number): number {
+  return 2 ** Math.ceil(Math.log2(atLeast * DEEPEST)) / DEEPEST;
+}
+
 export interface SlideMapEvents {
   /** The view has moved or is moving. */
   readonly moved: () => void;
@@ -51,15 +56,18 @@ export class SlideMap {
       center: [this.extent[2] / 2, this.extent[1] / 2],
       extent: this.extent,
       constrainOnlyCenter: true,
+      smoothResolutionConstraint: false, // it would never quite reach the limits
       showFullExtent: true,
       minResolution: 1 / DEEPEST,
-      maxResolution: Math.max(this.extent[2], -this.extent[1]) / SMALLEST,
+      maxResolution: coarsest(Math.max(this.extent[2], -this.extent[1]) / SMALLEST),
       resolution: this.fitResolution(),
     });
     this.source = tileSource(client, slide, profile, projection, this.scheduler, {
       wanted: (z, x, y) => this.isInView(z, x, y),
       failed: events.tileFailed,
     });
+    // OpenLayers takes a revision of zero for none, and would pass over the first refresh.
+    this.source.changed();
     element.dataset["state"] = "loading";
     this.map = new OlMap({
       target: element,
@@ -126,8 +134,8 @@ export class SlideMap {
 
   /** Ask again for tiles that failed. */
   retry(): void {
-    this.source.clear();
-    this.source.changed();
+    this.element.dataset["state"] = "loading";
+    this.source.refresh();
   }
 
   dispose(): void {
