@@ -3,6 +3,7 @@
 import { clearToken, getToken, setToken } from "../dicom/token";
 import type { Failure, FailureKind } from "../dicom/failure";
 import { h, setState } from "../dom";
+import { parseHash, WORKLIST_HASH } from "../router";
 
 const WORDS: Record<FailureKind, readonly [title: string, advice: string]> = {
   offline: [
@@ -44,7 +45,13 @@ export function failureNotice(failure: Failure, retry: () => void): HTMLElement 
     h("h2", {}, title),
     h("p", {}, advice),
     failure.detail !== "" && h("p", { class: "detail" }, `The archive says: ${failure.detail}`),
-    h("div", { class: "actions" }, again),
+    h(
+      "div",
+      { class: "actions" },
+      again,
+      parseHash(location.hash).name === "slide" &&
+        h("a", { class: "quiet", href: WORKLIST_HASH }, "All cases"),
+    ),
   );
   if (failure.kind === "offline") {
     // Coming back by itself is the least surprise once the network is there again.

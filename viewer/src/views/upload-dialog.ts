@@ -34,7 +34,7 @@ export function openUpload(apiUrl: string, stored: () => void): void {
     "dialog",
     { class: "sheet", "aria-labelledby": "upload-title" },
     h("header", {}, h("h2", { id: "upload-title" }, "Add a slide"), button("Close", ICON.close, () => dialog.close())),
-    h("p", {}, "SVS, NDPI, tiled TIFF or OME-TIFF. The file is converted to DICOM as it is: no pixel is compressed again."),
+    h("p", {}, "SVS, NDPI, tiled TIFF or OME-TIFF. The file is converted to DICOM; its tiles pass through unchanged wherever DICOM allows."),
     form,
   );
   const tell = (text: string, fraction?: number): void => {
