@@ -1,6 +1,6 @@
 """Who is asking and what they may do. A leaf: knows nothing of the archive."""
 
-from auth.errors import AuthError, Forbidden, Unauthenticated
+from auth.errors import AuthError, Forbidden, ForeignRequest, Unauthenticated
 from auth.permissions import OPEN_PERMISSIONS, ROLES, Permission
 from auth.policy import Policy, Visibility
 from auth.principal import Principal, PrincipalKind
@@ -10,6 +10,7 @@ __all__ = [
     "ROLES",
     "AuthError",
     "Forbidden",
+    "ForeignRequest",
     "Permission",
     "Policy",
     "Principal",

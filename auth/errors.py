@@ -25,6 +25,19 @@ class Forbidden(AuthError):
         self.permission = permission
 
 
+class ForeignRequest(AuthError):
+    """Authentication is off, and the request is not one of this machine under its own name."""
+
+    def __init__(self, header: str, value: str) -> None:
+        super().__init__(
+            f"without authentication only this machine is answered, and {header} says "
+            f"{value[:80]!r}: set COVERSLIP_AUTH=required, or COVERSLIP_PUBLIC_URL to the address "
+            "by which the archive is reached"
+        )
+        self.header = header
+        self.value = value
+
+
 class UnknownRole(AuthError):
     """No role has this name."""
 

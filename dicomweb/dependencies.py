@@ -19,6 +19,7 @@ from archive.settings import AuthMode
 from auth import Permission, Principal, Visibility
 from dicomweb.addresses import BaseUrl, base_url
 from dicomweb.negotiation import Offer, choose
+from dicomweb.open_access import check_open_access
 from dicomweb.queries import parse_parameters, values_of
 from dicomweb.services import Services
 
@@ -101,8 +102,12 @@ async def admit(services: Services, scope: Scope, permission: Permission) -> Pri
 
     Raises
     ------
-    Unauthenticated, Forbidden, TokensUnavailable
+    Unauthenticated, Forbidden, ForeignRequest, TokensUnavailable
     """
+    if services.settings.auth is AuthMode.OPEN:
+        check_open_access(scope, services.settings)
+        services.policy.require(services.anonymous, permission)
+        return services.anonymous
     authorization = None
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -153,10 +158,5 @@ class ProtectedRoute(Route):
         return match, child
 
     async def _admitting(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services = self._services
-        if services.settings.auth is AuthMode.OPEN:
-            principal = services.anonymous
-            services.policy.require(principal, self.permission)
-        else:
-            principal = await admit(services, scope, self.permission)
+        principal = await admit(self._services, scope, self.permission)
         await self._protected(scope, receive, send, principal)

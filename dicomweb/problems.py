@@ -33,7 +33,7 @@ from archive.errors import (
     TooLarge,
     UnsupportedMedia,
 )
-from auth import Forbidden, Unauthenticated
+from auth import Forbidden, ForeignRequest, Unauthenticated
 from auth.errors import TokensUnavailable
 from dicomweb.responses import RangeNotSatisfiable
 
@@ -78,6 +78,7 @@ KINDS: Mapping[type[Exception], Kind] = {
         {"WWW-Authenticate": 'Bearer realm="coverslip", error="invalid_token"'},
     ),
     Forbidden: Kind(403, "forbidden", "A permission is lacking"),
+    ForeignRequest: Kind(403, "foreign-request", "The request is not from this machine"),
     NotFound: Kind(404, "not-found", "There is no such resource"),
     FrameNotFound: Kind(404, "frame-not-found", "The instance has no such frame"),
     BulkDataNotFound: Kind(404, "bulk-data-not-found", "The instance has no such bulk data"),

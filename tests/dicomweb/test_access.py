@@ -139,3 +139,49 @@ def test_importing_the_application_pulls_in_no_slide_library() -> None:
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", ""]
+)
+def test_without_tokens_only_our_own_names_are_answered(client: httpx.Client, host: str) -> None:
+    answer = client.get("/dicomweb/studies", headers={"host": host})
+    assert answer.status_code == 403
+    assert answer.json()["type"] == "urn:coverslip:problem:foreign-request"
+    assert "COVERSLIP_PUBLIC_URL" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:1", "127.0.0.1", "[::1]:8080", "a.localhost"]
+)
+def test_our_own_names_are_answered(client: httpx.Client, host: str) -> None:
+    assert client.get("/dicomweb/studies", headers={"host": host}).status_code in {200, 204}
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"]
+)
+@pytest.mark.parametrize("path", ["/api/slides", "/dicomweb/studies"])
+def test_without_tokens_a_foreign_page_cannot_send(
+    client: httpx.Client, path: str, origin: str
+) -> None:
+    answer = client.post(path, headers={"origin": origin}, files={"file": b"anything"})
+    assert answer.status_code == 403
+    assert answer.json()["type"] == "urn:coverslip:problem:foreign-request"
+
+
+def test_a_frame_is_not_for_a_foreign_name_either(client: httpx.Client) -> None:
+    path = "/dicomweb/studies/1.2/series/1.3/instances/1.4/frames/1"
+    assert client.get(path, headers={"host": "evil.example"}).status_code == 403
+
+
+def test_the_public_name_and_the_origins_that_are_set_are_answered(settings: Settings) -> None:
+    public = changed(
+        settings, public_url="https://slides.example.org", cors_origins=["https://viewer.example"]
+    )
+    with running(public) as server, httpx.Client(base_url=server.url) as client:
+        own = {"host": "slides.example.org"}
+        assert client.get("/dicomweb/studies", headers=own).status_code == 204
+        for origin in ("https://viewer.example", "https://slides.example.org"):
+            sent = client.post("/dicomweb/studies", headers={**own, "origin": origin})
+            assert sent.status_code == 415  # taken up, and found to have no content type

@@ -161,10 +161,10 @@ def test_health_and_metrics(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        b"GET /dicomweb/studies HTTP/1.1\r\nHost: x\r\nBad Header: y\r\n\r\n",
-        b"GET \x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nBad Header: y\r\n\r\n",
+        b"GET \x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"nonsense\r\n\r\n",
-        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
 )
 def test_what_is_no_http_ends_the_connection_and_nothing_else(
@@ -190,7 +190,9 @@ def test_what_is_no_http_ends_the_connection_and_nothing_else(
     ],
 )
 def test_path_tricks_lead_nowhere(live: LiveServer, path: str) -> None:
-    answer = live.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = live.raw(
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    )
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 404", b"HTTP/1.1 200"))
     assert b"root:" not in answer
     assert b"[project]" not in answer

@@ -233,7 +233,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(client: httpx.Client, live: Li
     slide = jpeg_slide()
     body = multipart(slide.content)
     head = (
-        f"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nContent-Type: {STORE_TYPE}\r\n"
+        f"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: {STORE_TYPE}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     live.raw(head.encode() + body[: len(body) // 2], half_close=True)
