@@ -1,9 +1,9 @@
 """Label, overview and thumbnail: one frame each.
 
 JPEG strips are joined without touching their coefficients. What cannot be passed through (an LZW
-label, strips that do not fit together) is decoded and stored uncompressed in Explicit VR Little
-Endian: nothing is lost a second time, these images are small, and every viewer shows it, which
-cannot be said of JPEG-LS or RLE.
+label, strips that do not fit together) is decoded and stored as lossless JPEG 2000: nothing is lost
+a second time, and clients read it. Plain samples they do not all: wsidicom's web client fails on a
+native frame.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ from conversion.errors import DamagedSource, LimitExceeded, UnsupportedCompressi
 from conversion.manifest import Route
 from conversion.sources import tiff
 from conversion.sources.background import white_frame
-from conversion.sources.slide import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    Frame,
-    Picture,
-    PixelFormat,
-)
+from conversion.sources.encoded import encoded, encoded_format
+from conversion.sources.slide import Frame, Picture, PixelFormat
 from conversion.sources.tiles import JpegTiles, PassedThroughTiles, jpeg_format
 
 if TYPE_CHECKING:
@@ -63,7 +59,9 @@ class SingleFrame:
 
     def matches(self, index: int, stored: bytes) -> bool:
         """Whether a stored frame is this one."""
-        return stored == b"".join((self._frame.head, self._frame.body))
+        frame = b"".join((self._frame.head, self._frame.body))
+        # An item has an even length (PS3.5 §A.4): one byte of padding may follow.
+        return stored in (frame, frame + b"\0")
 
 
 def associated_picture(
@@ -163,14 +161,10 @@ def _decoded(directory: Directory) -> SingleFrame:
     samples = np.ascontiguousarray(samples.squeeze())
     if directory.photometric == tiff.WHITE_IS_ZERO:
         samples = 255 - samples
-    colour = samples.ndim == 3
-    pixel_format = PixelFormat(
-        EXPLICIT_VR_LITTLE_ENDIAN,
-        "RGB" if colour else "MONOCHROME2",
-        3 if colour else 1,
-        None if directory.compression in tiff.LOSSLESS else "ISO_10918_1",
-    )
-    return SingleFrame(pixel_format, Frame(b"", samples.tobytes()), None)
+    # What JPEG had lost before it came to us is said, though nothing is lost here.
+    method = None if directory.compression in tiff.LOSSLESS else "ISO_10918_1"
+    pixel_format = encoded_format(3 if samples.ndim == 3 else 1, lossy_method=method)
+    return SingleFrame(pixel_format, Frame(b"", encoded(samples)), None)
 
 
 def _needs_rgb(directory: Directory) -> bool:

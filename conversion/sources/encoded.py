@@ -23,6 +23,29 @@ if TYPE_CHECKING:
     from conversion.sources.tiff import Directory
 
 
+def encoded_format(samples: int, *, lossy_method: str | None) -> PixelFormat:
+    """Give the format of what `encoded` gives: gray of one sample, or colour of three.
+
+    Parameters
+    ----------
+    lossy_method
+        How the source had lost something before (PS3.3 §C.7.6.1.1.5.1); None when it had not.
+    """
+    photometric = "YBR_RCT" if samples == 3 else "MONOCHROME2"
+    return PixelFormat(JPEG_2000_LOSSLESS, photometric, samples, lossy_method)
+
+
+def encoded(pixels: NDArray[np.uint8]) -> bytes:
+    """Code (rows, columns) or (rows, columns, 3) samples without loss."""
+    import imagecodecs
+
+    return bytes(
+        imagecodecs.jpeg2k_encode(
+            pixels, codecformat="j2k", reversible=True, mct=pixels.ndim == 3, numthreads=1
+        )
+    )
+
+
 class EncodedTiles:
     """Tiles of one directory, decoded and coded again without loss.
 
@@ -38,23 +61,11 @@ class EncodedTiles:
         self._source = source
         self._directory = directory
         self.count = len(directory.offsets)
-        colour = directory.samples == 3
-        self.format = PixelFormat(
-            JPEG_2000_LOSSLESS,
-            "YBR_RCT" if colour else "MONOCHROME2",
-            3 if colour else 1,
-            None,
-        )
+        self.format = encoded_format(directory.samples, lossy_method=None)
 
     def __iter__(self) -> Iterator[Frame]:
-        import imagecodecs
-
-        colour = self.format.samples == 3
         for index in range(self.count):
-            coded = imagecodecs.jpeg2k_encode(
-                self._pixels(index), codecformat="j2k", reversible=True, mct=colour, numthreads=1
-            )
-            yield Frame(b"", bytes(coded))
+            yield Frame(b"", encoded(self._pixels(index)))
 
     def source_data(self) -> None:
         """Nothing of the source's bytes stands in the frames."""
