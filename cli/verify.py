@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from auth import Principal
+from cli.errors import Failure
 from cli.options import Blobs, DataDir, LogLevel, set_up_logging, settings_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ def verify(
     settings = settings_of(data_dir=data_dir, blobs=blobs, log_level=log_level)
     set_up_logging("error" if log_level is None else settings.log_level)
     by = Principal.operator()
+    kept_here = settings.database_url is None or settings.blobs is None
+    if kept_here and not rebuild and not settings.data_dir.is_dir():
+        # An archive that is made on the spot would be found whole, and a mistyped folder, too.
+        message = f"there is no archive in {settings.data_dir}: name its folder with --data-dir"
+        raise Failure(message)
     from archive import fixity
     from archive.archive import open_archive
 

@@ -131,6 +131,15 @@ def test_a_slide_can_be_probed_without_an_archive(bare_coverslip: Command, tmp_p
     assert json.loads(both.stdout)["format"] == "Aperio SVS"
 
 
+def test_verify_does_not_call_a_folder_whole_that_is_not_there(
+    coverslip: Command, tmp_path: Path
+) -> None:
+    done = coverslip.run("verify", "--data-dir", str(tmp_path / "mistyped"))
+    assert done.returncode == 1
+    assert "there is no archive in" in done.stderr
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_verify_reports_what_is_altered_missing_and_rebuilds_the_rest(coverslip: Command) -> None:
     make_svs(coverslip.folder / "one.svs")
     assert coverslip.run("ingest", "one.svs").returncode == 0

@@ -153,6 +153,8 @@ def test_wsidicom_draws_regions_equal_to_the_source(
             assert np.array_equal(got, np.asarray(local.read_region((left, top), level, size)))
         thumbnail = np.asarray(web.read_thumbnail())
         assert np.array_equal(thumbnail, np.asarray(local.read_thumbnail()))
+        assert np.array_equal(np.asarray(web.read_label()), np.asarray(local.read_label()))
+        assert np.array_equal(np.asarray(web.read_overview()), np.asarray(local.read_overview()))
     finally:
         web.close()
         local.close()
