@@ -5,7 +5,7 @@ from archive.blobs.keys import is_key, new_key, sha256_of_key
 from archive.blobs.location import BlobLocation, FolderLocation, ObjectLocation
 from archive.blobs.opening import open_blobs
 from archive.blobs.staging import Staging, StagingWriter, hash_file
-from archive.blobs.store import BlobStat, BlobStore, SupportsLocalPath
+from archive.blobs.store import BlobStat, BlobStore, SupportsImmediateRead, SupportsLocalPath
 
 __all__ = [
     "BlobLocation",
@@ -16,6 +16,7 @@ __all__ = [
     "ObjectLocation",
     "Staging",
     "StagingWriter",
+    "SupportsImmediateRead",
     "SupportsLocalPath",
     "hash_file",
     "is_key",

@@ -107,3 +107,23 @@ class SupportsLocalPath(Protocol):
     def local_path(self, key: BlobKey) -> Path:
         """Give the file of a blob, to be read only; raises `BlobMissing` when there is none."""
         ...
+
+
+@runtime_checkable
+class SupportsImmediateRead(Protocol):
+    """An ability that some stores have: reading what lies on this machine, without waiting."""
+
+    def read_now(self, key: BlobKey, spans: Sequence[ByteSpan]) -> list[bytes] | None:
+        """Give the bytes of each span, in the order asked for, as `BlobStore.read` does.
+
+        Returns
+        -------
+        list of bytes, or None
+            None when some of them would have to be fetched: call `read`, in a thread.
+
+        Raises
+        ------
+        BlobMissing, FixityFailure
+            As `BlobStore.read`, where that shows without waiting.
+        """
+        ...

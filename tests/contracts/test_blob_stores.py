@@ -8,7 +8,9 @@ import pytest
 
 from archive.blobs import BlobStore, FilesystemBlobs, Staging
 from archive.blobs.object_store import ObjectStoreBlobs
-from archive.blobs.store import SupportsLocalPath
+from archive.blobs.store import SupportsImmediateRead, SupportsLocalPath
+from archive.errors import BlobMissing
+from archive.model.frames import ByteSpan
 from tests.contracts.blob_store import CONTENT, BlobStoreContract
 
 if TYPE_CHECKING:
@@ -31,6 +33,14 @@ class TestAFolder(BlobStoreContract):
         key = self.put(blobs, staging, CONTENT)
         assert isinstance(blobs, SupportsLocalPath)
         assert blobs.local_path(key).read_bytes() == CONTENT
+
+    def test_it_reads_without_waiting(self, blobs: BlobStore, staging: Staging) -> None:
+        key = self.put(blobs, staging, CONTENT)
+        assert isinstance(blobs, SupportsImmediateRead)
+        assert blobs.read_now(key, [ByteSpan(7, 9), ByteSpan(0, 2)]) == [CONTENT[7:16], CONTENT[:2]]
+        blobs.delete(key)
+        with pytest.raises(BlobMissing):
+            blobs.read_now(key, [ByteSpan(7, 9)])
 
 
 class TestAFolderThatCopies(BlobStoreContract):
