@@ -22,8 +22,8 @@ run: setup ## start the archive on http://127.0.0.1:8080 [SLIDE=file PORT=8080 D
 test: setup ## everything that must hold before a change goes in
 	@scripts/test
 
-bench: setup ## measure conversion, frames, ingest and memory
-	@exec .venv/bin/python -m benchmarks
+bench: setup ## measure the archive beside nginx and Orthanc [PARTS="frames stow"]
+	@exec .venv/bin/python -m benchmarks $(PARTS)
 
 lock: setup ## make requirements.lock again from pyproject.toml
 	@scripts/lock

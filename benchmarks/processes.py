@@ -1,10 +1,9 @@
-"""The servers that are measured: ours over a folder or MinIO, and nginx for comparison."""
+"""The archive as it is measured: a server of its own, its memory and its processor time."""
 
 from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -70,6 +69,21 @@ class Server:
             thread.join()
             memory.all_mib = self._mib("VmHWM")
 
+    def processor_seconds(self) -> float:
+        """Tell how much processor time the server process has used since it started."""
+        return processor_seconds(self.process.pid)
+
+    def create_token(self, role: str) -> str:
+        """Make a token of a role; give its secret."""
+        made = subprocess.run(
+            [str(COVERSLIP), "token", "create", "bench", "--role", role],
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return next(word for word in made.stdout.split() if word.startswith("cvs_"))
+
     def _mib(self, line: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split(f"{line}:")[1].split()[0]) / 1024
@@ -83,6 +97,17 @@ class Server:
         return time.perf_counter() - started
 
 
+def processor_seconds(pid: int) -> float:
+    """Tell how much processor time a process has used since it started, its threads included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children_of(pid: int) -> list[int]:
+    """Give the processes that a process has started."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def free_port() -> int:
     """Give a port nothing listens on."""
     with socket.socket() as probe:
@@ -91,8 +116,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def archive(folder: Path, settings: Mapping[str, str]) -> Iterator[Server]:
-    """Run an archive of its own in `folder`, empty at first."""
+def archive(folder: Path, settings: Mapping[str, str], *words: str) -> Iterator[Server]:
+    """Run an archive of its own in `folder`, empty at first; `words` go to `coverslip serve`."""
     port = free_port()
     clean = {k: v for k, v in os.environ.items() if not k.startswith("COVERSLIP_")}
     environment = {
@@ -105,7 +130,11 @@ def archive(folder: Path, settings: Mapping[str, str]) -> Iterator[Server]:
     log = folder.with_suffix(".log")
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [str(COVERSLIP), "serve"], env=environment, stdout=out, stderr=out, process_group=0
+            [str(COVERSLIP), "serve", *words],
+            env=environment,
+            stdout=out,
+            stderr=out,
+            process_group=0,
         )
     try:
         _wait(process, port, log)
@@ -133,40 +162,3 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             connection.close()
         time.sleep(0.1)
     raise RuntimeError(f"the server did not get ready:\n{log.read_text()[-2000:]}")
-
-
-@contextmanager
-def nginx(folder: Path, root: Path) -> Iterator[str | None]:
-    """Hand out the files under `root` with one nginx worker; None where nginx is not installed."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
-    if program is None:
-        yield None
-        return
-    port = free_port()
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        f"""
-        daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
-        {"user root;" if os.geteuid() == 0 else ""}
-        events {{ worker_connections 512; }}
-        http {{
-          access_log off; sendfile on; keepalive_requests 1000000;
-          types {{ image/jpeg jpg; }}
-          client_body_temp_path {folder}/nginx-body; proxy_temp_path {folder}/nginx-proxy;
-          fastcgi_temp_path {folder}/nginx-fastcgi; uwsgi_temp_path {folder}/nginx-uwsgi;
-          scgi_temp_path {folder}/nginx-scgi;
-          server {{ listen 127.0.0.1:{port}; root "{root}"; }}
-        }}
-        """
-    )
-    process = subprocess.Popen([program, "-c", str(configuration), "-e", f"{folder}/nginx.log"])
-    try:
-        while process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
