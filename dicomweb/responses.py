@@ -1,13 +1,12 @@
 """Bodies that are streamed from synchronous sources, and what goes with every representation.
 
-Owns conditional requests (RFC 9110 §13), ranges (RFC 9110 §14) and compression on the way out.
+Owns conditional requests (RFC 9110 §13) and ranges (RFC 9110 §14).
 """
 
 import asyncio
 import contextlib
 import hashlib
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import anyio.to_thread
@@ -18,8 +17,6 @@ from archive.errors import ArchiveError
 
 CHUNK_BYTES = 256 * 1024
 """Bytes a step of a streamed body: a thread hop costs about as much as reading this much."""
-GZIP_LEVEL = 4
-"""Metadata shrinks to a sixth at any level; higher ones only take longer."""
 
 _RANGE = re.compile(r"bytes=\s*(?:([0-9]{1,19})\s*-\s*([0-9]{1,19})?|-\s*([0-9]{1,19}))\s*")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
@@ -133,26 +130,6 @@ def sized_or_streamed(
                 content.close()  # type: ignore[attr-defined]
 
     return StreamedResponse(rest(), media_type=media_type, headers=headers)
-
-
-def gzipped(content: Iterable[bytes]) -> Iterator[bytes]:
-    """Compress a body piece by piece (RFC 1952)."""
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    for piece in content:
-        packed = compressor.compress(piece)
-        if packed:
-            yield packed
-    yield compressor.flush()
-
-
-def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Tell whether the client takes gzip (RFC 9110 §12.5.3)."""
-    for item in (accept_encoding or "").lower().split(","):
-        coding, _, parameters = item.partition(";")
-        if coding.strip() in {"gzip", "x-gzip", "*"}:
-            weight = parameters.replace(" ", "").partition("q=")[2] or "1"
-            return weight.strip("0.") != ""
-    return False
 
 
 def entity_tag(*facts: str) -> str:

@@ -10,12 +10,11 @@ from archive.model.identifiers import ResourcePath
 from archive.retrieve import METADATA_VERSION, MetadataDocument
 from auth import Permission
 from dicomweb.addresses import PREFIX, BaseUrl
+from dicomweb.codings import BROTLI, GZIP, choose_coding, encoded
 from dicomweb.dependencies import Caller, requires
 from dicomweb.negotiation import Offer
 from dicomweb.responses import (
-    accepts_gzip,
     entity_tag,
-    gzipped,
     is_current,
     joined_vary,
     not_modified,
@@ -57,13 +56,14 @@ def _metadata(path: ResourcePath, caller: Caller) -> Response:
     offer = caller.choose(OFFERS)
     address, visible = caller.address, caller.visible
     instances = caller.archive.instances(path, visible=visible)
-    packed = accepts_gzip(caller.header("accept-encoding"))
+    # gzip first: it is what the metadata are stored in.
+    coding = choose_coding(caller.header("accept-encoding"), favourites=(GZIP, BROTLI))
     # What is stored never changes; what we write of it hangs on where we are reached.
     tag = entity_tag(
         str(METADATA_VERSION),
         address.root,
         offer.name,
-        str(packed),
+        str(coding),
         *(one.sha256 for one in instances),
     )
     headers = {
@@ -74,9 +74,9 @@ def _metadata(path: ResourcePath, caller: Caller) -> Response:
     if is_current(caller.header("if-none-match"), tag):
         return not_modified(tag, headers)
     text = _text(caller.archive.metadata(path, visible=visible), address)
-    if packed:
-        headers["Content-Encoding"] = "gzip"
-        text = gzipped(text)
+    if coding is not None:
+        headers["Content-Encoding"] = coding
+        text = encoded(text, coding)
     return sized_or_streamed(text, media_type=offer.name, headers=headers)
 
 

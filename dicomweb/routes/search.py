@@ -12,10 +12,11 @@ from archive.model.attributes import Level
 from archive.model.query import Page, Query, ResultRow
 from auth import Permission
 from dicomweb.addresses import PREFIX, BaseUrl
+from dicomweb.codings import pack
 from dicomweb.dependencies import Caller, requires
 from dicomweb.negotiation import Offer
 from dicomweb.queries import SearchRequest, parse_search
-from dicomweb.responses import accepts_gzip, gzipped, joined_vary
+from dicomweb.responses import joined_vary
 
 router = APIRouter(prefix=PREFIX, tags=["Search (QIDO-RS)"])
 
@@ -23,7 +24,6 @@ OFFERS = (Offer("application/dicom+json"), Offer("application/json"))
 RETRIEVE_URL = "00081190"
 MAXIMUM_NAMED = 20
 """Parameters that a Warning header names at most."""
-_GZIP_FROM_BYTES = 1024
 
 _Reader = Annotated[Caller, requires(Permission.STUDIES_READ)]
 _PARAMETERS: dict[str, Any] = {
@@ -112,9 +112,7 @@ def _search(
     if not page.rows:
         return Response(status_code=204, headers=headers)
     body = _body(page, asked.query, caller.address)
-    if len(body) >= _GZIP_FROM_BYTES and accepts_gzip(caller.header("accept-encoding")):
-        body = b"".join(gzipped([body]))
-        headers["Content-Encoding"] = "gzip"
+    body = pack(body, caller.header("accept-encoding"), headers)
     return Response(body, headers={"content-type": offer.name, **headers})
 
 
