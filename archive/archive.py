@@ -16,6 +16,7 @@ from archive.blobs import BlobStore, Staging, open_blobs
 from archive.catalog import audit, slides
 from archive.catalog import search as catalog_search
 from archive.catalog.database import Database, SchemaStep, open_database
+from archive.catalog.paging import PageEnds
 from archive.errors import NotFound
 from archive.jobs import engine
 from archive.jobs.tasks import INGEST
@@ -73,6 +74,7 @@ class Archive:
         self.tokens = Tokens(database.sessions, cache_seconds=settings.token_cache_seconds)
         self.slide_files = SlideFiles(settings.data_dir / "slides")
         self._jobs = engine.Jobs(database)
+        self._page_ends = PageEnds()
         limits = HeaderLimits(header_bytes=int(settings.max_header_bytes))
         self.stores = Stores(database, blobs, staging, limits, now)
         self._retriever = Retriever(
@@ -127,12 +129,12 @@ class Archive:
     def search(self, query: Query, *, visible: Visibility) -> Page:
         """Find studies, series or instances (see `archive.catalog.search`)."""
         with self.database.begin() as session:
-            return catalog_search.search(session, query, visible)
+            return catalog_search.search(session, query, visible, self._page_ends)
 
     def remaining(self, query: Query, *, visible: Visibility, limit: int = REMAINING_LIMIT) -> int:
         """Count the rows behind the page of `query`, no further than `limit`."""
         with self.database.begin() as session:
-            return catalog_search.count_behind(session, query, visible, limit)
+            return catalog_search.count_behind(session, query, visible, self._page_ends, limit)
 
     def locate(self, path: InstancePath, *, visible: Visibility) -> StoredInstance:
         """Give the instance at `path`; raises `NotFound`. From memory when it was asked lately."""

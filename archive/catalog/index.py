@@ -9,6 +9,7 @@ corrected name, a date by another clock) and are kept as they came, each with it
 warning would tell the sender of a coercion that did not happen (PS3.18 §10.5.3, PS3.4 §B.4.1.3).
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from archive.catalog.folding import fold_name, tokens_of_value
-from archive.catalog.levels import KEPT
+from archive.catalog.levels import KEPT, TRIMMED
 from archive.catalog.tables import InstanceRow, MetadataRow, SeriesRow, StudyRow
 from archive.model.attributes import INDEXED, IndexedAttribute, Kind, Level
 from archive.model.frames import PixelDescription
@@ -104,8 +105,18 @@ def add(
 def kept(level: Level, attributes: Attributes) -> dict[str, Any]:
     """Give those of `attributes` that rows of `level` keep."""
     return {
-        tag: _without_nul(attribute) for tag, attribute in attributes.items() if tag in KEPT[level]
+        tag: _without_nul(_trimmed(tag, attribute))
+        for tag, attribute in attributes.items()
+        if tag in KEPT[level]
     }
+
+
+def _trimmed(tag: str, attribute: Any) -> Any:  # noqa: ANN401 - JSON
+    tags = TRIMMED.get(tag)
+    if tags is None or not isinstance(attribute.get("Value"), list):
+        return attribute
+    items = [item for item in attribute["Value"] if isinstance(item, dict)]
+    return {**attribute, "Value": [{t: a for t, a in i.items() if t in tags} for i in items]}
 
 
 def columns_of(level: Level, attributes: Attributes) -> dict[str, Any]:
@@ -213,10 +224,12 @@ def _at(attributes: Attributes, path: tuple[str, ...]) -> Iterable[Any]:
             yield from _at(item, path[1:])
 
 
-def _read(kind: Kind, value: object) -> str | int | None:
+def _read(kind: Kind, value: object) -> str | int | float | None:
     """Give a value as its column holds it; None where it is none."""
     if kind is Kind.NUMBER:
         return read_number(value)
+    if kind is Kind.DECIMAL:
+        return read_decimal(value)
     if kind is Kind.NAME and isinstance(value, dict):
         groups = [str(value.get(k, "")) for k in ("Alphabetic", "Ideographic", "Phonetic")]
         value = "=".join(groups).rstrip("=")
@@ -237,6 +250,15 @@ def read_number(value: object) -> int | None:
     except ValueError:
         return None
     return number if -_BIGINT <= number < _BIGINT else None
+
+
+def read_decimal(value: object) -> float | None:
+    """Read a finite number with decimals."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def read_date(text: str) -> str | None:

@@ -48,6 +48,12 @@ TIMEZONE = "00080201"
 SPECIMEN_TAGS = frozenset({"00400512", "00400560"})
 """Container and specimens: kept with the series, and with the instance, which may differ."""
 
+TRIMMED: dict[str, frozenset[str]] = {
+    "00480105": frozenset({"00220016", "00220055", "00480106", "00480107", "00480108"})
+}
+"""Sequences of which a row keeps no more than what tells its items apart: of an optical path its
+identifier, description, illumination type, wavelength and colour, without profile and tables."""
+
 # PS3.18 2025e, Tables 10.6.3-3 to 10.6.3-5: what is required is returned without a value too.
 REQUIRED: dict[Level, frozenset[str]] = {
     Level.STUDY: frozenset(
@@ -66,7 +72,7 @@ RETURNED: dict[Level, frozenset[str]] = {
     | {TIMEZONE}
     for level in Level
 }
-RETURNED[Level.INSTANCE] |= SPECIMEN_TAGS
+RETURNED[Level.INSTANCE] |= SPECIMEN_TAGS | TRIMMED.keys()
 
 KEPT: dict[Level, frozenset[str]] = {
     Level.STUDY: STUDY_TAGS | {TIMEZONE},

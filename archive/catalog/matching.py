@@ -4,17 +4,26 @@ r"""Query keys → conditions over columns (PS3.4 §C.2.2.2, PS3.18 §8.3.4).
 that no column could hold, such as one with a NUL, matches nothing: it must never match everything.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, any_, exists, false, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, false, func, literal, or_, select, true
 
-from archive.catalog.folding import END, START, fold, fold_group, tokens_of_pattern
-from archive.catalog.index import read_date, read_number, read_time
+from archive.catalog.index import read_date, read_decimal, read_number, read_time
+from archive.catalog.items import same_item
+from archive.catalog.names import name_condition
+from archive.catalog.patterns import has_prefix, like, tokens_of
 from archive.catalog.tables import InstanceRow, SeriesRow, StudyRow
 from archive.model.attributes import IndexedAttribute, Kind, Level
-from archive.model.query import Match, QueryKey, RangeMatch, ValueMatch, WildcardMatch
+from archive.model.query import (
+    EmptyMatch,
+    EveryMatch,
+    Match,
+    QueryKey,
+    RangeMatch,
+    ValueMatch,
+    WildcardMatch,
+)
 
 Condition = ColumnElement[bool]
 
@@ -29,8 +38,6 @@ _PAIRS = {
     "content_date": "content_time",
     "performed_procedure_step_start_date": "performed_procedure_step_start_time",
 }
-_REGEX_SPECIAL = re.compile(r"([.^$*+?()\[\]{}|\\\-])")
-_WORDS = re.compile(r"[^\s^=,*?]+")
 
 
 def conditions(keys: Sequence[QueryKey], *, fuzzy: bool) -> list[Condition]:
@@ -46,6 +53,8 @@ def conditions(keys: Sequence[QueryKey], *, fuzzy: bool) -> list[Condition]:
     for date, time in combined.items():
         level = next(k.attribute.level for k in keys if k.attribute.name == date)
         found.append(_moments(ROWS[level], date, time, ranges[date], ranges[time]))
+    if keys:
+        found.extend(same_item(ROWS[keys[0].attribute.level].attributes, keys))
     return found
 
 
@@ -58,37 +67,56 @@ def condition(key: QueryKey, *, fuzzy: bool) -> Condition:
         return _derived(attribute, match)
     row = ROWS[attribute.level]
     column = getattr(row, attribute.name)
-    if attribute.kind is Kind.NAME:
-        return _name(row, attribute, match, fuzzy=fuzzy)
     if attribute.many:
         return _many(row, attribute, column, match)
+    if attribute.kind is Kind.NAME:
+        return _name(row, attribute, match, fuzzy=fuzzy)
+    if attribute.name == "study_date":
+        # The same but for being empty where there is no date; the order of studies is by it, so
+        # that one index answers both.
+        column = StudyRow.listed_on
+        if isinstance(match, EmptyMatch):
+            return column == ""
+        if isinstance(match, RangeMatch) and match.first is None:
+            return and_(column != "", _single(row, attribute, column, match))
     return _single(row, attribute, column, match)
 
 
 def _texts(match: Match) -> Sequence[str]:
-    if isinstance(match, ValueMatch):
+    if isinstance(match, ValueMatch | EveryMatch):
         return match.values
     if isinstance(match, WildcardMatch):
         return (match.pattern,)
+    if isinstance(match, EmptyMatch):
+        return ()
     return [text for text in (match.first, match.last) if text is not None]
 
 
 def _single(row: Any, attribute: IndexedAttribute, column: Any, match: Match) -> Condition:  # noqa: ANN401
+    if isinstance(match, EmptyMatch):
+        return column.is_(None)  # type: ignore[no-any-return]
     if isinstance(match, WildcardMatch):
         return _wildcard(row, attribute, column, match.pattern)
     if isinstance(match, RangeMatch):
         return _range(attribute.kind, column, match)
     if attribute.kind is Kind.TIME:
-        return or_(
-            *(_range(attribute.kind, column, RangeMatch(text, text)) for text in match.values)
-        )
-    values = [value for text in match.values if (value := _value(attribute.kind, text)) is not None]
+        ranges = [_range(Kind.TIME, column, RangeMatch(text, text)) for text in match.values]
+        return or_(false(), *ranges)
+    values = _values(attribute.kind, match.values)
+    if isinstance(match, EveryMatch) and len(set(match.values)) > 1:
+        return false()  # the column holds one value
     return column.in_(values) if values else false()
 
 
-def _value(kind: Kind, text: str) -> str | int | None:
+def _values(kind: Kind, texts: Sequence[str]) -> list[str | int | float]:
+    return [value for text in texts if (value := _value(kind, text)) is not None]
+
+
+def _value(kind: Kind, text: str) -> str | int | float | None:
     if kind is Kind.NUMBER:
         return read_number(text)
+    if kind is Kind.DECIMAL:
+        return read_decimal(text)
     if kind is Kind.DATE:
         return read_date(text)
     return text.strip(" ") or None
@@ -115,6 +143,8 @@ def _moments(row: Any, date: str, time: str, dates: RangeMatch, times: RangeMatc
         func.concat(day, func.coalesce(getattr(row, time), "000000.000000")),
     )
     bounds: list[Condition] = [_range(Kind.DATE, day, dates)]
+    if day is StudyRow.study_date:
+        bounds.append(_range(Kind.DATE, StudyRow.listed_on, dates))
     if dates.first is not None and times.first is not None:
         bounds.append(moments[0] >= f"{dates.first}{read_time(times.first)}")
     if dates.last is not None and times.last is not None:
@@ -128,95 +158,46 @@ def _moments(row: Any, date: str, time: str, dates: RangeMatch, times: RangeMatc
 
 
 def _wildcard(row: Any, attribute: IndexedAttribute, column: Any, pattern: str) -> Condition:  # noqa: ANN401
-    like: Condition = column.like(_like(pattern), escape="\\")
-    if pattern[:1] not in {"*", "?", ""}:
-        return like  # by its prefix, from a text_pattern_ops index
-    return and_(like, _narrowed(row, attribute, pattern))
+    fits: Condition = column.like(like(pattern), escape="\\")
+    if has_prefix(pattern):
+        return fits  # by its prefix, from a text_pattern_ops index
+    return and_(fits, _narrowed(row, attribute, pattern))
 
 
 def _narrowed(row: Any, attribute: IndexedAttribute, pattern: str) -> Condition:  # noqa: ANN401
     """Give a condition that the GIN index answers and that every match fulfils."""
-    if not hasattr(row, "tokens"):
-        return true()
-    tokens = tokens_of_pattern(attribute.name, re.split(r"[*?]", f"{START}{pattern}{END}"))
-    return row.tokens.contains(sorted(tokens)) if tokens else true()
-
-
-def _like(pattern: str) -> str:
-    escaped = re.sub(r"([\\%_])", r"\\\1", re.sub(r"\*+", "*", pattern))
-    return escaped.replace("*", "%").replace("?", "_")
+    tokens = tokens_of(attribute.name, pattern) if hasattr(row, "tokens") else ()
+    return row.tokens.contains(tokens) if tokens else true()
 
 
 def _many(row: Any, attribute: IndexedAttribute, column: Any, match: Match) -> Condition:  # noqa: ANN401
-    """Match where any of several values does."""
+    """Match where any of several values does; `EveryMatch` where each wanted one is there."""
+    if isinstance(match, EmptyMatch):
+        return func.cardinality(column) == 0
     if isinstance(match, WildcardMatch):
         value = func.unnest(column).column_valued("value")
         fits = exists(
-            select(literal(1)).where(value.like(_like(match.pattern), escape="\\")).correlate(row)
+            select(literal(1)).where(value.like(like(match.pattern), escape="\\")).correlate(row)
         )
         return and_(_narrowed(row, attribute, match.pattern), fits)
     if isinstance(match, RangeMatch):
         return false()
-    return or_(
-        false(),
-        *(and_(_narrowed(row, attribute, text), any_(column) == text) for text in match.values),
-    )
+    values = _values(attribute.kind, match.values)
+    if isinstance(match, EveryMatch):
+        whole = values and len(values) == len(match.values)
+        return column.contains(values) if whole else false()
+    return column.overlap(values) if values else false()
 
 
 def _name(row: Any, attribute: IndexedAttribute, match: Match, *, fuzzy: bool) -> Condition:  # noqa: ANN401
     column = getattr(row, f"{attribute.name}_folded")
+    if isinstance(match, EmptyMatch):
+        return column.is_(None)  # type: ignore[no-any-return]
     if isinstance(match, RangeMatch):
         return false()
-    patterns = match.values if isinstance(match, ValueMatch) else (match.pattern,)
-    literal = isinstance(match, ValueMatch)
-    if fuzzy:
-        return or_(*(_words(column, pattern) for pattern in patterns))
-    return or_(*(_groups(row, attribute, column, p, literal=literal) for p in patterns))
-
-
-def _groups(
-    row: Any,  # noqa: ANN401
-    attribute: IndexedAttribute,
-    column: Any,  # noqa: ANN401
-    pattern: str,
-    *,
-    literal: bool,
-) -> Condition:
-    """Every component group that the key names must be matched by one of the stored ones."""
-    found: list[Condition] = []
-    for group in pattern.split("="):
-        folded = fold_group(group)
-        if not folded:
-            continue
-        if literal:
-            wanted = re.sub(r"([\\%_])", r"\\\1", folded)
-            found.append(column.like(f"%={wanted}=%", escape="\\"))
-            tokens = tokens_of_pattern(attribute.name, [f"{START}{folded}{END}"])
-            found.append(row.tokens.contains(sorted(tokens)))
-        else:
-            found.append(column.op("~")(f"={_regex(folded)}="))
-            found.append(_narrowed(row, attribute, folded))
-    return and_(*found) if found else false()
-
-
-def _words(column: Any, pattern: str) -> Condition:  # noqa: ANN401
-    """Every word of the key begins some word of the name (PS3.18 §8.3.4.2: ours to define)."""
-    words = [fold(word) for word in _WORDS.findall(pattern)]
-    found = [column.op("~")(f"[=^ -]{_escaped(word)}") for word in words if word]
-    return and_(*found) if found else false()
-
-
-def _regex(pattern: str) -> str:
-    """Give wildcards as a regular expression that stays within one component group."""
-    pieces = re.split(r"(\*+|\?)", pattern)
-    return "".join(
-        "[^=]*" if piece.startswith("*") else "[^=]" if piece == "?" else _escaped(piece)
-        for piece in pieces
-    )
-
-
-def _escaped(text: str) -> str:
-    return _REGEX_SPECIAL.sub(r"\\\1", text)
+    if isinstance(match, EveryMatch):
+        match = ValueMatch(match.values)
+    return name_condition(column, row.tokens, attribute.name, match, fuzzy=fuzzy)
 
 
 # --- derived attributes ---------------------------------------------------------------------------
@@ -224,25 +205,32 @@ def _escaped(text: str) -> str:
 
 def _derived(attribute: IndexedAttribute, match: Match) -> Condition:
     if attribute.name == "modalities_in_study":
-        return exists(
-            select(1).where(SeriesRow.study_id == StudyRow.id, _plain(SeriesRow.modality, match))
-        ).correlate(StudyRow)
+        return _below_study(SeriesRow, SeriesRow.modality, match)
     if attribute.name == "sop_classes_in_study":
-        return exists(
-            select(1).where(
-                InstanceRow.study_id == StudyRow.id, _plain(InstanceRow.sop_class_uid, match)
-            )
-        ).correlate(StudyRow)
+        return _below_study(InstanceRow, InstanceRow.sop_class_uid, match)
     if attribute.name == "available_transfer_syntax_uid":
         return _plain(InstanceRow.transfer_syntax_uid, match)
     message = f"{attribute.name} has no rule of derivation"
     raise NotImplementedError(message)
 
 
+def _below_study(row: Any, column: Any, match: Match) -> Condition:  # noqa: ANN401
+    """Match the values that a column has in any row below a study."""
+
+    def some(condition: Condition) -> Condition:
+        return exists(select(1).where(row.study_id == StudyRow.id, condition)).correlate(StudyRow)
+
+    if isinstance(match, EmptyMatch):
+        return ~some(column.is_not(None))
+    if isinstance(match, EveryMatch):
+        return and_(*(some(column == text.strip(" ")) for text in match.values))
+    return some(_plain(column, match))
+
+
 def _plain(column: Any, match: Match) -> Condition:  # noqa: ANN401
-    if isinstance(match, ValueMatch):
+    if isinstance(match, ValueMatch | EveryMatch):
         condition: Condition = column.in_([text.strip(" ") for text in match.values])
         return condition
     if isinstance(match, WildcardMatch):
-        return column.like(_like(match.pattern), escape="\\")  # type: ignore[no-any-return]
+        return column.like(like(match.pattern), escape="\\")  # type: ignore[no-any-return]
     return false()

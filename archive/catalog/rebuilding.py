@@ -39,7 +39,9 @@ def begin(session: Session) -> bool:
     session.execute(insert(KnownBlobRow).from_select(columns, known))
     mark = select(literal(_MARK), text("now()"), literal(Origin.REBUILD.value))
     session.execute(insert(KnownBlobRow).from_select(columns, mark))
-    session.execute(text("TRUNCATE studies, series, instances, instance_metadata"))
+    session.execute(
+        text("TRUNCATE studies, series, instances, instance_metadata, attribute_values")
+    )
     return True
 
 

@@ -1,93 +1,109 @@
 """Query → one SELECT → rows of DICOM JSON (PS3.18 §10.6).
 
 Keys of the query's own level or above it match the row and its parents; keys below it match where
-one entity below fulfils all of them (relational matching, PS3.4 §C.4.1.3.1.2). The order is stable:
-studies by date, newest first, within a study by the order of arrival. Counts and what hangs on them
-are made for the rows of the page alone.
+one entity below fulfils all of them (relational matching, PS3.4 §C.4.1.3.1.2). The inner statement
+finds the identities of the rows of one page, in order, from indexes as far as it can; the outer one
+reads what is returned of these rows alone.
 """
 
-import gzip
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import orjson
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, exists, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import ColumnElement, Select, and_, exists, func, select
 from sqlalchemy.orm import Session
 
-from archive.catalog.levels import (
-    KEPT,
-    REQUIRED,
-    RETURNED,
-    SERIES_TAGS,
-    VR_WHEN_EMPTY,
-    level_of,
-)
+from archive.catalog import rows
 from archive.catalog.lookup import visibility_clause
 from archive.catalog.matching import conditions
-from archive.catalog.tables import InstanceRow, MetadataRow, SeriesRow, StudyRow
+from archive.catalog.paging import PageEnds, behind, order, place_columns, place_of
+from archive.catalog.rows import DEPTH
+from archive.catalog.tables import InstanceRow, SeriesRow, StudyRow
 from archive.model.attributes import Level
-from archive.model.query import Page, Query, QueryKey, ResultRow
-from archive.model.transfer_syntaxes import served_as
+from archive.model.query import Page, Query, QueryKey
 from auth import Visibility
 
-_DEPTH = {Level.STUDY: 0, Level.SERIES: 1, Level.INSTANCE: 2}
-_AVAILABILITY = "00080056"
-_MODALITIES, _SOP_CLASSES = "00080061", "00080062"
-_SERIES_IN_STUDY, _INSTANCES_IN_STUDY, _INSTANCES_IN_SERIES = "00201206", "00201208", "00201209"
-_TRANSFER_SYNTAX = "00083002"
-_PER_FRAME = "52009230"
 
-
-def search(session: Session, query: Query, visible: Visibility) -> Page:
-    """Find one page of results."""
+def search(session: Session, query: Query, visible: Visibility, ends: PageEnds) -> Page:
+    """Find one page of results, and remember where it ends."""
     if visible.is_none:
         return Page((), more=False)
-    wanted = _Wanted(query)
-    statement = _matching(query, visible, *_columns(query, wanted))
-    statement = statement.order_by(*_order(query.level)).offset(query.offset)
-    found = session.execute(statement.limit(query.limit + 1)).mappings().all()
-    rows = [_row(query.level, wanted, row) for row in found[: query.limit]]
-    return Page(rows, more=len(found) > query.limit)
+    wanted = rows.Wanted(query)
+    found = session.execute(statement(query, visible, ends)).mappings().all()
+    here = found[: query.limit]
+    if here:
+        ends.remember(query, visible, query.offset + len(here), place_of(here[-1]))
+    results = [rows.result_row(query.level, wanted, row) for row in here]
+    return Page(results, more=len(found) > query.limit)
 
 
-def count_behind(session: Session, query: Query, visible: Visibility, limit: int) -> int:
+def statement(query: Query, visible: Visibility, ends: PageEnds) -> Select[Any]:
+    """Give the SELECT of one page, and of one row more."""
+    found = _page(query, visible, ends, offset=query.offset, limit=query.limit + 1)
+    page = found.subquery("page")
+    level = query.level
+    columns = [*place_columns(level), *rows.columns(query, rows.Wanted(query))]
+    outer = select(*columns).select_from(page).join(StudyRow, StudyRow.id == page.c.study_id)
+    if level is Level.SERIES:
+        outer = outer.join(SeriesRow, SeriesRow.id == page.c.child_id)
+    if level is Level.INSTANCE:
+        outer = outer.join(InstanceRow, InstanceRow.id == page.c.child_id)
+        outer = outer.join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
+    return outer.order_by(*order(level))
+
+
+def count_behind(
+    session: Session, query: Query, visible: Visibility, ends: PageEnds, limit: int
+) -> int:
     """Count the rows behind a page, no further than `limit`."""
     if visible.is_none:
         return 0
-    first = query.offset + query.limit
-    statement = _matching(query, visible, StudyRow.id).offset(first).limit(limit)
-    return session.execute(select(func.count()).select_from(statement.subquery())).scalar_one()
+    found = _page(query, visible, ends, offset=query.offset + query.limit, limit=limit)
+    return session.execute(select(func.count()).select_from(found.subquery())).scalar_one()
+
+
+def _page(
+    query: Query, visible: Visibility, ends: PageEnds, *, offset: int, limit: int
+) -> Select[Any]:
+    """Select the places of the rows from number `offset` on, in order."""
+    start = ends.start(query, visible, offset)
+    found = _matching(query, visible, *place_columns(query.level))
+    if start.place is not None:
+        found = found.where(behind(query.level, start.place))
+    if start.skip:
+        found = found.offset(start.skip)
+    return found.order_by(*order(query.level)).limit(limit)
 
 
 def _matching(query: Query, visible: Visibility, *columns: Any) -> Select[Any]:  # noqa: ANN401
     """Select columns of every row that matches; joined with its parents."""
-    statement = _from(select(*columns), query.level)
+    own = DEPTH[query.level]
+    by_level = {
+        level: [key for key in query.keys if key.attribute.level is level] for level in Level
+    }
+    in_series = query.series is not None and query.level is not Level.STUDY
+    found = _from(select(*columns), query.level, series=in_series or bool(by_level[Level.SERIES]))
     if query.study is not None:
-        statement = statement.where(StudyRow.study_uid == query.study)
-    if query.series is not None and query.level is not Level.STUDY:
-        statement = statement.where(SeriesRow.series_uid == query.series)
-    own = _DEPTH[query.level]
+        found = found.where(StudyRow.study_uid == query.study)
+    if in_series:
+        found = found.where(SeriesRow.series_uid == query.series)
     here: list[ColumnElement[bool]] = []
     for level in Level:
-        keys = [key for key in query.keys if key.attribute.level is level and _DEPTH[level] <= own]
-        here.extend(conditions(keys, fuzzy=query.fuzzy))
-    below = [key for key in query.keys if _DEPTH[key.attribute.level] > own]
+        if DEPTH[level] <= own:
+            here.extend(conditions(by_level[level], fuzzy=query.fuzzy))
+    below = [key for key in query.keys if DEPTH[key.attribute.level] > own]
     if below:
         here.append(_below(query.level, below, fuzzy=query.fuzzy))
-    return visibility_clause(statement.where(*here), visible)
+    return visibility_clause(found.where(*here), visible)
 
 
-def _from(statement: Select[Any], level: Level) -> Select[Any]:
+def _from(found: Select[Any], level: Level, *, series: bool) -> Select[Any]:
+    """Join a level with those above it; with the series of an instance only if it is asked of."""
     if level is Level.STUDY:
-        return statement.select_from(StudyRow)
+        return found.select_from(StudyRow)
     if level is Level.SERIES:
-        return statement.select_from(SeriesRow).join(StudyRow, StudyRow.id == SeriesRow.study_id)
-    return (
-        statement.select_from(InstanceRow)
-        .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
-        .join(StudyRow, StudyRow.id == InstanceRow.study_id)
-    )
+        return found.select_from(SeriesRow).join(StudyRow, StudyRow.id == SeriesRow.study_id)
+    found = found.select_from(InstanceRow).join(StudyRow, StudyRow.id == InstanceRow.study_id)
+    return found.join(SeriesRow, SeriesRow.id == InstanceRow.series_id) if series else found
 
 
 def _below(level: Level, keys: Sequence[QueryKey], *, fuzzy: bool) -> ColumnElement[bool]:
@@ -105,161 +121,3 @@ def _below(level: Level, keys: Sequence[QueryKey], *, fuzzy: bool) -> ColumnElem
             StudyRow
         )
     )
-
-
-def _order(level: Level) -> list[Any]:
-    order: list[Any] = [StudyRow.study_date.desc().nulls_last(), StudyRow.id.desc()]
-    if level is not Level.STUDY:
-        order.append(SeriesRow.id)
-    if level is Level.INSTANCE:
-        order.append(InstanceRow.id)
-    return order
-
-
-# --- what is returned -----------------------------------------------------------------------------
-
-
-class _Wanted:
-    """Which attributes the rows of a query have (PS3.18 §10.6.3.3)."""
-
-    def __init__(self, query: Query) -> None:
-        self.everything = query.include_all
-        self.levels = {query.level}
-        # A row says everything about the levels above it that the path leaves open.
-        if query.level is not Level.STUDY and query.study is None:
-            self.levels.add(Level.STUDY)
-        if query.level is Level.INSTANCE and query.series is None:
-            self.levels.add(Level.SERIES)
-        asked = {path[0] for path in query.include} | {key.attribute.tag for key in query.keys}
-        self.asked = frozenset(asked)
-        tags = {tag for level in self.levels for tag in RETURNED[level]} | asked
-        if query.include_all:
-            tags |= {tag for level in self.levels for tag in KEPT[level]}
-        # What hangs below the row is not told by the standard; a worklist of cases asks for the
-        # slides' containers all the same, so attributes of the series are gathered on demand.
-        self.from_series = (
-            frozenset(tag for tag in self.asked if level_of(tag) is Level.SERIES) & SERIES_TAGS
-            if query.level is Level.STUDY
-            else frozenset()
-        )
-        self.tags = frozenset(
-            tag
-            for tag in tags
-            if _DEPTH[level_of(tag)] <= _DEPTH[query.level] or tag in RETURNED[query.level]
-        )
-        kept = KEPT[Level.INSTANCE] | KEPT[Level.SERIES] | KEPT[Level.STUDY]
-        derived = {_MODALITIES, _SOP_CLASSES, _SERIES_IN_STUDY, _INSTANCES_IN_STUDY}
-        derived |= {_INSTANCES_IN_SERIES, _TRANSFER_SYNTAX, _AVAILABILITY}
-        self.metadata = query.level is Level.INSTANCE and (
-            query.include_all or bool(self.tags - kept - derived)
-        )
-
-
-def _columns(query: Query, wanted: _Wanted) -> list[Any]:
-    columns: list[Any] = [
-        StudyRow.study_uid.label("study"),
-        StudyRow.attributes.label("study_attributes"),
-    ]
-    if _MODALITIES in wanted.tags:
-        columns.append(_gathered(SeriesRow, SeriesRow.modality).label(_MODALITIES))
-    if _SOP_CLASSES in wanted.tags:
-        columns.append(_gathered(InstanceRow, InstanceRow.sop_class_uid).label(_SOP_CLASSES))
-    if _SERIES_IN_STUDY in wanted.tags:
-        columns.append(_count(SeriesRow, "study_id", StudyRow.id, _SERIES_IN_STUDY))
-    if _INSTANCES_IN_STUDY in wanted.tags:
-        columns.append(_count(InstanceRow, "study_id", StudyRow.id, _INSTANCES_IN_STUDY))
-    if wanted.from_series:
-        columns.append(_series_attributes())
-    if query.level is Level.STUDY:
-        return columns
-    columns.append(SeriesRow.series_uid.label("series"))
-    columns.append(SeriesRow.attributes.label("series_attributes"))
-    if _INSTANCES_IN_SERIES in wanted.tags:
-        columns.append(_count(InstanceRow, "series_id", SeriesRow.id, _INSTANCES_IN_SERIES))
-    if query.level is Level.INSTANCE:
-        columns.append(InstanceRow.instance_uid.label("instance"))
-        columns.append(InstanceRow.attributes.label("instance_attributes"))
-        columns.append(InstanceRow.transfer_syntax_uid.label(_TRANSFER_SYNTAX))
-        if wanted.metadata:
-            header = select(MetadataRow.header).where(MetadataRow.instance_id == InstanceRow.id)
-            columns.append(header.correlate(InstanceRow).scalar_subquery().label("header"))
-    return columns
-
-
-def _count(table: Any, foreign: str, parent: Any, label: str) -> Any:  # noqa: ANN401
-    """Count the rows of `table` whose column `foreign` is `parent`, a column of the row found."""
-    inner = table.__table__.alias()  # the table may be the one that is searched
-    counted = select(func.count()).select_from(inner).where(inner.c[foreign] == parent)
-    return counted.correlate(StudyRow, SeriesRow).scalar_subquery().label(label)
-
-
-def _gathered(table: Any, column: Any) -> Any:  # noqa: ANN401
-    """Give the distinct values of a column below a study, ascending."""
-    inner = table.__table__.alias()
-    value = inner.c[column.key]
-    gathered = select(func.array_agg(value.distinct())).where(
-        inner.c.study_id == StudyRow.id, value.is_not(None)
-    )
-    return gathered.correlate(StudyRow).scalar_subquery()
-
-
-def _series_attributes() -> Any:  # noqa: ANN401
-    inner = SeriesRow.__table__.alias()
-    gathered = select(func.jsonb_agg(aggregate_order_by(inner.c.attributes, inner.c.id)))
-    gathered = gathered.where(inner.c.study_id == StudyRow.id)
-    return gathered.correlate(StudyRow).scalar_subquery().label("below")
-
-
-def _row(level: Level, wanted: _Wanted, row: RowMapping) -> ResultRow:
-    attributes: dict[str, Any] = {}
-    for tag in (tag for at in wanted.levels for tag in REQUIRED[at]):
-        if tag in VR_WHEN_EMPTY:
-            attributes[tag] = {"vr": VR_WHEN_EMPTY[tag]}
-    # The instance's own metadata stand above what its series and study keep of the first one, but
-    # for the identifiers and descriptions that a search by level answers from its level.
-    sources = [row.get("header") and orjson.loads(gzip.decompress(row["header"]))]
-    sources += [
-        row.get(f"{at.value}_attributes") for at in (Level.INSTANCE, Level.SERIES, Level.STUDY)
-    ]
-    for source in reversed([source for source in sources if source]):
-        everything = wanted.everything and wanted.metadata
-        attributes |= {t: a for t, a in source.items() if everything or t in wanted.tags}
-    attributes.pop(_PER_FRAME, None)
-    _add_derived(attributes, row)
-    for tag in wanted.from_series:
-        gathered = _merged([below[tag] for below in row["below"] or () if tag in below])
-        if gathered is not None:
-            attributes[tag] = gathered
-    attributes["0020000D"] = {"vr": "UI", "Value": [row["study"]]}
-    attributes[_AVAILABILITY] = {"vr": "CS", "Value": ["ONLINE"]}
-    if level is not Level.STUDY:
-        attributes["0020000E"] = {"vr": "UI", "Value": [row["series"]]}
-    if level is Level.INSTANCE and _TRANSFER_SYNTAX in wanted.tags:
-        attributes[_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [served_as(row[_TRANSFER_SYNTAX])]}
-    return ResultRow(
-        row["study"],
-        row.get("series"),
-        row.get("instance"),
-        dict(sorted(attributes.items())),
-    )
-
-
-def _add_derived(attributes: dict[str, Any], row: RowMapping) -> None:
-    for tag, vr in ((_MODALITIES, "CS"), (_SOP_CLASSES, "UI")):
-        if row.get(tag):
-            attributes[tag] = {"vr": vr, "Value": list(row[tag])}
-    for tag in (_SERIES_IN_STUDY, _INSTANCES_IN_STUDY, _INSTANCES_IN_SERIES):
-        if tag in row:
-            attributes[tag] = {"vr": "IS", "Value": [row[tag]]}
-
-
-def _merged(found: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Put the values of one attribute of several series together, each once."""
-    values: list[Any] = []
-    vr = None
-    for attribute in found:
-        vr = attribute["vr"]
-        values.extend(value for value in attribute.get("Value", ()) if value not in values)
-    if vr is None:
-        return None
-    return {"vr": vr, "Value": values} if values else {"vr": vr}

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     DateTime,
     Double,
     ForeignKey,
@@ -52,6 +53,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSONB(none_as_null=True),
         list[str]: ARRAY(Text),
         list[int]: ARRAY(Integer),
+        list[float]: ARRAY(Double),
     }
 
 
@@ -60,6 +62,7 @@ METADATA = [Base.metadata, auth.tables.metadata]
 
 _EMPTY_TEXTS = text("'{}'::text[]")
 _EMPTY_NUMBERS = text("'{}'::integer[]")
+_NO_DECIMALS = text("'{}'::double precision[]")
 
 
 class StudyRow(Base):
@@ -73,6 +76,8 @@ class StudyRow(Base):
     """YYYYMMDD, so that the order of texts is that of days."""
     study_time: Mapped[str | None]
     """HHMMSS.FFFFFF, likewise."""
+    listed_on: Mapped[str] = mapped_column(Computed("coalesce(study_date, '')", persisted=True))
+    """The date by which studies are listed: without one, last; a key that pages can follow."""
     accession_number: Mapped[str | None]
     referring_physician_name: Mapped[str | None]
     referring_physician_name_folded: Mapped[str | None]
@@ -95,10 +100,9 @@ class StudyRow(Base):
 
     __table_args__ = (
         UniqueConstraint("study_uid"),  # every path; storing into a study
-        # Search for studies and for all series and instances: the order, read from its beginning.
-        Index("ix_studies_order", text("study_date DESC NULLS LAST"), text("id DESC")),
-        # StudyDate as a range or a value, where the order above does not help.
-        Index("ix_studies_study_date", "study_date"),
+        # The order of every search, read from its beginning or from where a page ended; StudyDate
+        # as a value or a range.
+        Index("ix_studies_order", text("listed_on DESC"), text("id DESC")),
         # PatientID: value, list, and the prefix of a wildcard.
         Index(
             "ix_studies_patient_id", "patient_id", postgresql_ops={"patient_id": "text_pattern_ops"}
@@ -156,7 +160,17 @@ class SeriesRow(Base):
             "container_identifier",
             postgresql_ops={"container_identifier": "text_pattern_ops"},
         ),
-        # Specimens, blocks and stains, and wildcards that do not begin with letters.
+        # Specimens, blocks and stains by their whole values.
+        Index(
+            "ix_series_values",
+            "specimen_identifiers",
+            "specimen_uids",
+            "preparation_texts",
+            "preparation_code_values",
+            "preparation_code_meanings",
+            postgresql_using="gin",
+        ),
+        # The same by wildcards, and every other wildcard that does not begin with letters.
         Index("ix_series_tokens", "tokens", postgresql_using="gin"),
     )
 
@@ -183,6 +197,12 @@ class InstanceRow(Base):
     total_pixel_matrix_columns: Mapped[int | None]
     total_pixel_matrix_rows: Mapped[int | None]
     dimension_organization_type: Mapped[str | None]
+    optical_path_identifiers: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    optical_path_descriptions: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    illumination_wave_lengths: Mapped[list[float]] = mapped_column(server_default=_NO_DECIMALS)
+    """Nanometres."""
+    illumination_color_code_values: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    illumination_color_code_meanings: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
     attributes: Mapped[dict[str, Any]]
     transfer_syntax_uid: Mapped[str]
     blob_key: Mapped[str]
@@ -222,6 +242,60 @@ class MetadataRow(Base):
     """One JSON object, without the per-frame functional groups."""
     per_frame: Mapped[bytes | None] = mapped_column(LargeBinary)
     """The attribute (5200,9230) alone."""
+
+
+class AttributeValueRow(Base):
+    """One value of an attribute that the site added to search (see `site_attributes`).
+
+    It belongs to the study, the series or the instance that its attribute is of.
+    """
+
+    __tablename__ = "attribute_values"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    key: Mapped[str]
+    """Tags from the outermost inwards, joined by dots."""
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    series_id: Mapped[int | None] = mapped_column(ForeignKey("series.id", ondelete="CASCADE"))
+    instance_id: Mapped[int | None] = mapped_column(ForeignKey("instances.id", ondelete="CASCADE"))
+    value: Mapped[str]
+    """As a column of its kind would hold it; person names folded (see `folding`)."""
+    number: Mapped[float | None] = mapped_column(Double)
+    """Of a value that is one."""
+    tokens: Mapped[list[int]]
+
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(study_id, series_id, instance_id) = 1", name="one_owner"),
+        # The values of a study, a series, an instance: deletion, and keys that others narrow down.
+        *(
+            # One partial index each: a value has one owner.
+            Index(
+                f"ix_attribute_values_{owner}_id",
+                f"{owner}_id",
+                "key",
+                postgresql_where=text(f"{owner}_id IS NOT NULL"),
+            )
+            for owner in ("study", "series", "instance")
+        ),
+        # Value, list, range, and the prefix of a wildcard.
+        Index(
+            "ix_attribute_values_value",
+            "key",
+            "value",
+            postgresql_ops={"value": "text_pattern_ops"},
+        ),
+        # Wildcards that do not begin with letters, and names.
+        Index("ix_attribute_values_tokens", "tokens", postgresql_using="gin"),
+    )
+
+
+class IndexedAttributeRow(Base):
+    """An attribute that `attribute_values` has of everything that is stored."""
+
+    __tablename__ = "indexed_attributes"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    indexed_at: Mapped[datetime]
 
 
 class ChangeRow(Base):

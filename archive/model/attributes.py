@@ -32,6 +32,8 @@ class Kind(StrEnum):
     """TM, kept as ``HHMMSS.FFFFFF``: single value and range."""
     NUMBER = "number"
     """IS, US, UL: single value and list."""
+    DECIMAL = "decimal"
+    """FL, FD, DS: single value and list, compared as numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ _S, _E, _I = Level.STUDY, Level.SERIES, Level.INSTANCE
 _K = Kind
 
 _SPECIMEN = "00400560"
+_OPTICAL_PATH = "00480105"
 _STEPS = (_SPECIMEN, "00400610", "00400612")
 
 INDEXED: tuple[IndexedAttribute, ...] = (
@@ -218,6 +221,57 @@ INDEXED: tuple[IndexedAttribute, ...] = (
     ),
     IndexedAttribute(
         "dimension_organization_type", "DimensionOrganizationType", ("00209311",), "CS", _I, _K.TEXT
+    ),
+    # Optical paths, PS3.3 §C.8.12.5: by which light and stain a channel was taken.
+    IndexedAttribute(
+        "optical_path_identifiers",
+        "OpticalPathSequence.OpticalPathIdentifier",
+        (_OPTICAL_PATH, "00480106"),
+        "SH",
+        _I,
+        _K.TEXT,
+        many=True,
+        returned=False,
+    ),
+    IndexedAttribute(
+        "optical_path_descriptions",
+        "OpticalPathSequence.OpticalPathDescription",
+        (_OPTICAL_PATH, "00480107"),
+        "ST",
+        _I,
+        _K.TEXT,
+        many=True,
+        returned=False,
+    ),
+    IndexedAttribute(
+        "illumination_wave_lengths",
+        "OpticalPathSequence.IlluminationWaveLength",
+        (_OPTICAL_PATH, "00220055"),
+        "FL",
+        _I,
+        _K.DECIMAL,
+        many=True,
+        returned=False,
+    ),
+    IndexedAttribute(
+        "illumination_color_code_values",
+        "OpticalPathSequence.IlluminationColorCodeSequence.CodeValue",
+        (_OPTICAL_PATH, "00480108", "00080100"),
+        "SH",
+        _I,
+        _K.TEXT,
+        many=True,
+        returned=False,
+    ),
+    IndexedAttribute(
+        "illumination_color_code_meanings",
+        "OpticalPathSequence.IlluminationColorCodeSequence.CodeMeaning",
+        (_OPTICAL_PATH, "00480108", "00080104"),
+        "LO",
+        _I,
+        _K.TEXT,
+        many=True,
+        returned=False,
     ),
     IndexedAttribute(
         "available_transfer_syntax_uid",

@@ -33,7 +33,19 @@ class RangeMatch:
     last: str | None
 
 
-Match = ValueMatch | WildcardMatch | RangeMatch
+@dataclass(frozen=True, slots=True)
+class EveryMatch:
+    """Multiple value matching: each of `values` is one of the attribute's (PS3.4 §C.2.2.2.8)."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyMatch:
+    """Empty value matching: the attribute is absent or without a value (PS3.4 §C.2.2.2.7)."""
+
+
+Match = ValueMatch | WildcardMatch | RangeMatch | EveryMatch | EmptyMatch
 """Universal matching has no value: such a key only asks for the attribute to be returned."""
 
 

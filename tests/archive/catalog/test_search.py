@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-from copy import deepcopy
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 from sqlalchemy import text
 
-from archive.blobs import new_key
-from archive.catalog import index
-from archive.catalog.search import count_behind, search
+from archive.catalog.paging import PageEnds
+from archive.catalog.search import count_behind
 from archive.model.attributes import BY_KEYWORD, Level
-from archive.model.instances import Origin
 from archive.model.query import (
     Match,
-    Page,
     Query,
     QueryKey,
     RangeMatch,
@@ -34,63 +25,10 @@ from archive.model.query import (
     WildcardMatch,
 )
 from auth import Visibility
-from tests.support.archives import path_of
-from tests.support.dicom_files import whole_slide_attributes
+from tests.support.catalog import JPEG, add, find, make, run, sibling
 
 if TYPE_CHECKING:
     from archive.catalog.database import Database
-
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
-JPEG = "1.2.840.10008.1.2.4.50"
-
-
-def make(**given: object) -> Dataset:
-    dataset = whole_slide_attributes(rows=32, columns=32, across=2, down=2)
-    for keyword, value in given.items():
-        setattr(dataset, keyword, value)
-    return dataset
-
-
-def sibling(dataset: Dataset, **given: object) -> Dataset:
-    """Another instance of the same series."""
-    copy = deepcopy(dataset)
-    copy.SOPInstanceUID = generate_uid(prefix=None)
-    for keyword, value in given.items():
-        setattr(copy, keyword, value)
-    return copy
-
-
-def add(database: Database, *datasets: Dataset, attributes: dict[str, Any] | None = None) -> None:
-    for dataset in datasets:
-        kept = attributes or dataset.to_json_dict()
-        entry = index.Entry(
-            path=path_of(dataset),
-            sop_class_uid=str(dataset.SOPClassUID),
-            transfer_syntax_uid=JPEG,
-            attributes=kept,
-            pixels=None,
-            frame_index=None,
-            header_gz=gzip.compress(json.dumps(kept).encode()),
-            per_frame_gz=None,
-            size=1,
-            sha256="0" * 64,
-        )
-        with database.begin() as session:
-            key = new_key(uuid4().hex * 2)
-            index.add(session, entry, blob_key=key, origin=Origin.STOW, stored_at=NOW)
-
-
-def run(database: Database, query: Query, visible: Visibility = Visibility.ALL) -> Page:
-    with database.begin() as session:
-        return search(session, query, visible)
-
-
-def find(
-    database: Database, keyword: str, match: Match, level: Level = Level.STUDY, fuzzy: bool = False
-) -> list[str | None]:
-    key = QueryKey(BY_KEYWORD[keyword], match)
-    page = run(database, Query(level, keys=(key,), fuzzy=fuzzy))
-    return [row.instance or row.series or row.study for row in page.rows]
 
 
 def value(row: ResultRow, tag: str) -> Any:  # noqa: ANN401 - JSON
@@ -350,6 +288,60 @@ def test_slides_are_found_by_container_specimen_block_and_stain(database: Databa
         assert found(specimens, WildcardMatch("%"), level) == []
 
 
+def test_keys_of_one_sequence_match_in_one_and_the_same_item(database: Database) -> None:
+    slide = make(
+        SpecimenDescriptionSequence=[
+            specimen("A", "Block A1", "hematoxylin stain"),
+            specimen("B", "Block B7", "Ki-67"),
+        ],
+    )
+    add(database, slide)
+    code = STAIN.replace("CodeMeaning", "CodeValue")
+    identifier = "SpecimenDescriptionSequence.SpecimenIdentifier"
+
+    def found(**given: Match) -> int:
+        names = {"stain": STAIN, "code": code, "block": BLOCK, "specimen": identifier}
+        keys = tuple(QueryKey(BY_KEYWORD[names[name]], match) for name, match in given.items())
+        return len(run(database, Query(Level.STUDY, keys=keys)).rows)
+
+    def is_(text: str) -> Match:
+        return ValueMatch((text,))
+
+    assert found(specimen=is_("A"), stain=is_("hematoxylin stain")) == 1
+    assert found(specimen=is_("B"), stain=WildcardMatch("Ki*")) == 1
+    assert found(specimen=is_("A"), stain=is_("Ki-67")) == 0
+    assert found(specimen=is_("B"), block=WildcardMatch("*A1")) == 0
+    assert found(code=is_("12710003"), stain=is_("Ki-67"), specimen=is_("B")) == 1
+    # A block and a stain are told by two content items, and so never match in one.
+    assert found(block=is_("Block A1"), stain=is_("hematoxylin stain")) == 0
+
+
+def test_slides_are_found_by_optical_path(database: Database) -> None:
+    slide = make()
+    (path,) = slide.OpticalPathSequence
+    path.OpticalPathIdentifier = "FITC"
+    path.OpticalPathDescription = "green, of two"
+    path.IlluminationWaveLength = 488.5
+    path.ICCProfile = bytes(10)
+    add(database, slide, make())
+
+    def found(keyword: str, match: Match, level: Level) -> int:
+        return len(find(database, f"OpticalPathSequence.{keyword}", match, level))
+
+    for level in (Level.INSTANCE, Level.STUDY):
+        assert found("OpticalPathIdentifier", ValueMatch(("FITC",)), level) == 1
+        assert found("OpticalPathDescription", WildcardMatch("green*"), level) == 1
+        assert found("IlluminationWaveLength", ValueMatch(("488.50", "1")), level) == 1
+        assert found("IlluminationWaveLength", ValueMatch(("488",)), level) == 0
+    row = run(database, Query(Level.INSTANCE, study=slide.StudyInstanceUID)).rows[0]
+    (kept,) = value(row, "00480105")
+    assert kept["00480106"]["Value"] == ["FITC"]
+    assert "00282000" not in kept
+    asked = Query(Level.INSTANCE, study=slide.StudyInstanceUID, include=frozenset({("00480105",)}))
+    (whole,) = value(run(database, asked).rows[0], "00480105")
+    assert "00282000" in whole
+
+
 def test_keys_of_lower_levels_are_fulfilled_by_one_entity_below(database: Database) -> None:
     slide = make(Modality="SM", InstanceNumber=1)
     report = make(
@@ -492,8 +484,12 @@ def test_pages_follow_each_other_in_a_stable_order_the_newest_study_first(
         paged += [row.study for row in page.rows]
         assert page.more == (offset < 4)
         with database.begin() as session:
-            assert count_behind(session, query, Visibility.ALL, 100) == max(5 - offset - 2, 0)
-            assert count_behind(session, query, Visibility.ALL, 1) == min(max(3 - offset, 0), 1)
+            assert count_behind(session, query, Visibility.ALL, PageEnds(), 100) == max(
+                5 - offset - 2, 0
+            )
+            assert count_behind(session, query, Visibility.ALL, PageEnds(), 1) == min(
+                max(3 - offset, 0), 1
+            )
     assert paged == expected
     assert run(database, Query(Level.STUDY, limit=2, offset=50)).rows == []
     nothing = run(database, Query(Level.STUDY, limit=0))
@@ -525,8 +521,9 @@ def test_what_may_not_be_seen_is_not_found(database: Database) -> None:
         assert len(run(database, Query(level), Visibility.NONE).rows) == 0
         assert len(run(database, Query(level)).rows) == 2
         with database.begin() as session:
-            assert count_behind(session, Query(level, limit=0), mine, 10) == 1
-            assert count_behind(session, Query(level, limit=0), Visibility.NONE, 10) == 0
+            assert count_behind(session, Query(level, limit=0), mine, PageEnds(), 10) == 1
+            hidden_too = (Query(level, limit=0), Visibility.NONE, PageEnds(), 10)
+            assert count_behind(session, *hidden_too) == 0
 
 
 # --- rows that fill up ----------------------------------------------------------------------------

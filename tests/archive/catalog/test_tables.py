@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from alembic import command
-from sqlalchemy import BigInteger, Text, text
+from sqlalchemy import BigInteger, Double, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 
@@ -28,7 +28,8 @@ def test_every_indexed_attribute_has_its_column(attribute: IndexedAttribute) -> 
     column = ROWS[attribute.level].__table__.c[attribute.name]
     if attribute.many:
         assert isinstance(column.type, ARRAY)
-        assert isinstance(column.type.item_type, Text)
+        item = Double if attribute.kind is Kind.DECIMAL else Text
+        assert isinstance(column.type.item_type, item)
     elif attribute.kind is Kind.NUMBER:
         assert isinstance(column.type, BigInteger)
     else:
