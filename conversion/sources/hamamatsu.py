@@ -1,12 +1,13 @@
-"""Hamamatsu NDPI: each level is one JPEG with restart markers, cut into tiles without decoding.
+"""Hamamatsu NDPI: each level is one JPEG with restart markers, taken apart without decoding.
 
-The cutting is opentile's: coefficients are moved between tiles, not changed, and coded anew. It
+Restart intervals that are strips of the level are joined to frames, bit for bit. Levels without
+such are cut by opentile: coefficients are moved between tiles, not changed, and coded anew. That
 needs the system library libturbojpeg, so opentile is imported here and nowhere else.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,12 +16,13 @@ from conversion.associated import associated_picture
 from conversion.errors import DamagedSource, MissingLibrary
 from conversion.manifest import Role, Route
 from conversion.sources import tiff
+from conversion.sources.interval_tiles import IntervalTiles, StripLevel, interval_levels
 from conversion.sources.pyramid import believable_spacing, is_smaller_copy, shrink
 from conversion.sources.slide import Frame, Picture, Slide, SlideProperties
 from conversion.sources.tiles import jpeg_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from conversion.sources.file import SourceFile
     from conversion.sources.slide import PixelFormat
@@ -42,22 +44,26 @@ def recognises(facts: TiffFacts) -> bool:
 
 @contextmanager
 def opened(source: SourceFile, facts: TiffFacts) -> Iterator[Slide]:
-    """Give the slide; the cutter stays open for as long as frames are made.
+    """Give the slide; a cutter that was needed stays open for as long as frames are made.
 
     Raises
     ------
     MissingLibrary
-        libturbojpeg is not installed.
+        A level has to be cut and libturbojpeg is not installed.
     ConversionError
         The file is damaged, or coded in a way that is not converted.
     """
     levels, warnings = _levels(facts)
     for directory in levels:
         tiff.check_claims(directory, source)
-        _check_strips(source, directory)
-    with _cutter(source) as cutter:
+    with ExitStack() as stack:
+        frames: Sequence[IntervalTiles | CutTiles] | None = _joined(source, levels)
+        if frames is None:
+            cutter = stack.enter_context(_cutter(source))
+            frames = [_cut(cutter, levels[0], level, d) for level, d in enumerate(levels)]
         pictures = [
-            _level(cutter, levels[0], directory, level) for level, directory in enumerate(levels)
+            _level(made, levels[0], directory, level)
+            for level, (made, directory) in enumerate(zip(frames, levels, strict=True))
         ]
         pictures.extend(
             associated_picture(source, directory, Role.OVERVIEW, spacing_um=directory.resolution_um)
@@ -87,20 +93,15 @@ def _levels(facts: TiffFacts) -> tuple[list[Directory], list[str]]:
     return levels, warnings
 
 
-def _check_strips(source: SourceFile, directory: Directory) -> None:
-    """Check that each run of coded data ends with its marker: a restart, or the end of image."""
-    last = len(directory.offsets) - 1
-    pairs = zip(directory.offsets.tolist(), directory.counts.tolist(), strict=True)
-    for index, (offset, count) in enumerate(pairs):
-        tail = source.read(offset + count - 2, 2) if count >= 2 else b""
-        good = tail[:1] == b"\xff" and (0xD0 <= tail[1] <= 0xD7 or index == last)
-        if not good and index < last:
-            raise DamagedSource(
-                f"the file is damaged: strip {index + 1} of image {directory.index + 1} does not "
-                "end with a restart marker",
-                image=directory.index + 1,
-                tile=index + 1,
-            )
+def _joined(source: SourceFile, levels: Sequence[Directory]) -> list[IntervalTiles] | None:
+    """Return the levels' restart intervals as frames; None where they do not make any."""
+    strips = [StripLevel(d, d.page.jpegheader) for d in levels if d.tiled and d.page.jpegheader]
+    if len(strips) != len(levels):
+        return None
+    try:
+        return interval_levels(source, strips)
+    except jpeg.MalformedStream:
+        return None  # cutting them either works or says what is wrong
 
 
 @contextmanager
@@ -122,7 +123,7 @@ def _cutter(source: SourceFile) -> Iterator[Any]:
         yield cutter
 
 
-def _level(cutter: Any, base: Directory, directory: Directory, level: int) -> Picture:  # noqa: ANN401
+def _cut(cutter: Any, base: Directory, level: int, directory: Directory) -> CutTiles:  # noqa: ANN401
     with tiff.wrapped(f"level {level} of the NDPI"):
         image = next(
             image
@@ -131,7 +132,13 @@ def _level(cutter: Any, base: Directory, directory: Directory, level: int) -> Pi
             == (directory.columns, directory.rows)
             and abs(image.focal_plane * 1000 - _number(base.tag(_Z_OFFSET))) < 1
         )
-    frames = CutTiles(image)
+    return CutTiles(image)
+
+
+def _level(
+    frames: IntervalTiles | CutTiles, base: Directory, directory: Directory, level: int
+) -> Picture:
+    joined = isinstance(frames, IntervalTiles)
     return Picture(
         role=Role.VOLUME,
         level=level,
@@ -140,7 +147,7 @@ def _level(cutter: Any, base: Directory, directory: Directory, level: int) -> Pi
         tile_columns=frames.tile[0],
         tile_rows=frames.tile[1],
         frames=frames,
-        route=Route.REARRANGED,
+        route=Route.PASSED_THROUGH if joined else Route.REARRANGED,
         shrink=shrink(base, directory),
     )
 
