@@ -73,14 +73,25 @@ class MetadataDocument:
         instance_url
             Address of the instance, no slash at its end.
         """
-        header = _with_urls(self.header, instance_url)
-        if self.per_frame_gz is None:
+        header = self.header_json(instance_url)
+        per_frame = self.per_frame_json(instance_url)
+        if per_frame is None:
             yield header
             return
         body = header[:-1]
         yield body + (b"," if len(body) > 1 else b"") + b'"52009230":'
-        yield from _pieces_with_urls(self.per_frame_gz, instance_url)
+        yield from per_frame
         yield b"}"
+
+    def header_json(self, instance_url: str) -> bytes:
+        """Give the DICOM JSON object without the per-frame functional groups."""
+        return _with_urls(self.header, instance_url)
+
+    def per_frame_json(self, instance_url: str) -> Iterator[bytes] | None:
+        """Give the attribute (5200,9230) in pieces; None where there is none."""
+        if self.per_frame_gz is None:
+            return None
+        return _pieces_with_urls(self.per_frame_gz, instance_url)
 
 
 class Retriever:

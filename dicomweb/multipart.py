@@ -302,3 +302,12 @@ class MultipartWriter:
             yield content
             first = False
         yield self.closing
+
+    def streamed(self, parts: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes]:
+        """Give the body of parts whose contents come in pieces, lengths unknown."""
+        first = True
+        for part_type, pieces in parts:
+            yield self.opening(part_type, first=first)
+            yield from pieces
+            first = False
+        yield self.closing

@@ -1,4 +1,8 @@
-"""Metadata of studies, series and instances as DICOM JSON (PS3.18 §10.4.1.1.2, Annex F)."""
+"""Metadata of studies, series and instances as DICOM JSON or XML (PS3.18 §10.4.1.1.2, Annex F).
+
+Both are in UTF-8 whatever the client would like: the character set that remains when none of its
+own is supported is the default of the media type (PS3.18 §8.8.5).
+"""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -9,9 +13,11 @@ from starlette.responses import Response
 from archive.model.identifiers import ResourcePath
 from archive.retrieve import METADATA_VERSION, MetadataDocument
 from auth import Permission
+from dicomweb import native_model
 from dicomweb.addresses import PREFIX, BaseUrl
 from dicomweb.codings import BROTLI, GZIP, choose_coding, encoded
 from dicomweb.dependencies import Caller, requires
+from dicomweb.multipart import MultipartWriter
 from dicomweb.negotiation import Offer
 from dicomweb.responses import (
     entity_tag,
@@ -23,13 +29,30 @@ from dicomweb.responses import (
 
 router = APIRouter(prefix=PREFIX, tags=["Retrieve (WADO-RS)"])
 
-OFFERS = (Offer("application/dicom+json"), Offer("application/json"))
+OFFERS = (
+    Offer("application/dicom+json"),
+    Offer("application/json"),
+    Offer(native_model.MEDIA_TYPE, multipart=True),
+)
+SINGLE_OFFERS = (*OFFERS, Offer(native_model.MEDIA_TYPE))
+"""Of one instance: what is a single item may come as a single part (PS3.18 §10.4.4)."""
+PER_FRAME = "52009230"
+"""Tag of the Per-Frame Functional Groups Sequence, of which there may be a great many items."""
+
 _Reader = Annotated[Caller, requires(Permission.STUDIES_READ)]
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "One object an instance", "content": {"application/dicom+json": {}}},
+    200: {
+        "description": "One object an instance",
+        "content": {
+            "application/dicom+json": {},
+            "application/json": {},
+            "multipart/related": {},
+            native_model.MEDIA_TYPE: {},
+        },
+    },
     304: {"description": "As the client has it"},
     404: {"description": "No such study, series or instance"},
-    406: {"description": "JSON is not acceptable"},
+    406: {"description": "Neither JSON nor XML is acceptable"},
 }
 
 
@@ -53,7 +76,7 @@ def instance_metadata(study: str, series: str, instance: str, caller: _Reader) -
 
 
 def _metadata(path: ResourcePath, caller: Caller) -> Response:
-    offer = caller.choose(OFFERS)
+    offer = caller.choose(SINGLE_OFFERS if path.instance is not None else OFFERS)
     address, visible = caller.address, caller.visible
     instances = caller.archive.instances(path, visible=visible)
     # gzip first: it is what the metadata are stored in.
@@ -62,7 +85,7 @@ def _metadata(path: ResourcePath, caller: Caller) -> Response:
     tag = entity_tag(
         str(METADATA_VERSION),
         address.root,
-        offer.name,
+        str(offer),
         str(coding),
         *(one.sha256 for one in instances),
     )
@@ -73,19 +96,46 @@ def _metadata(path: ResourcePath, caller: Caller) -> Response:
     }
     if is_current(caller.header("if-none-match"), tag):
         return not_modified(tag, headers)
-    text = _text(caller.archive.metadata(path, visible=visible), address)
+    content_type, text = _written(offer, caller.archive.metadata(path, visible=visible), address)
     if coding is not None:
         headers["Content-Encoding"] = coding
         text = encoded(text, coding)
-    return sized_or_streamed(text, media_type=offer.name, headers=headers)
+    return sized_or_streamed(text, media_type=content_type, headers=headers)
 
 
-def _text(documents: Iterator[MetadataDocument], address: BaseUrl) -> Iterator[bytes]:
-    """Write one array of all instances (PS3.18 §F.2.1), one instance in memory at a time."""
+def _written(
+    offer: Offer, documents: Iterator[MetadataDocument], address: BaseUrl
+) -> tuple[str, Iterator[bytes]]:
+    """Give Content-Type and body, one instance in memory at a time."""
+    if offer.name != native_model.MEDIA_TYPE:
+        return offer.name, _json(documents, address)
+    documents_xml = (_xml(document, address) for document in documents)
+    if not offer.multipart:
+        return offer.name, next(documents_xml)
+    # One part an instance: an XML document has one root (PS3.18 §F.2.1).
+    writer = MultipartWriter.of(offer.name)
+    return writer.content_type, writer.streamed((offer.name, pieces) for pieces in documents_xml)
+
+
+def _json(documents: Iterator[MetadataDocument], address: BaseUrl) -> Iterator[bytes]:
+    """Write one array of all instances (PS3.18 §F.2.1)."""
     first = True
     for document in documents:
         yield b"[" if first else b","
         first = False
-        path = document.path
-        yield from document.json(address.resource(path.study, path.series, path.instance))
+        yield from document.json(_url(document, address))
     yield b"]"
+
+
+def _xml(document: MetadataDocument, address: BaseUrl) -> Iterator[bytes]:
+    """Write one document of an instance (PS3.19 §A.1)."""
+    url = _url(document, address)
+    per_frame = document.per_frame_json(url)
+    return native_model.document_xml(
+        document.header_json(url), None if per_frame is None else (PER_FRAME, per_frame)
+    )
+
+
+def _url(document: MetadataDocument, address: BaseUrl) -> str:
+    path = document.path
+    return address.resource(path.study, path.series, path.instance)

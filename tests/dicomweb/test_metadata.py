@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
+import orjson
 import pytest
+from pydicom.dataset import Dataset
 
 from archive.model.transfer_syntaxes import JPEG_BASELINE
+from dicomweb.native_model import from_xml
 from tests.support.dicom_files import (
     MadeFile,
     encapsulated_element,
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support.http import LiveServer
 
 PROFILE = bytes(range(256)) * 12
+XML_PARTS = 'multipart/related; type="application/dicom+xml"'
 
 
 def with_profile() -> MadeFile:
@@ -79,6 +83,71 @@ def test_metadata_of_many_frames_are_streamed_and_compressed(client: httpx.Clien
     packed = client.get(path, headers={"accept-encoding": "gzip"})
     assert packed.headers["content-encoding"] == "gzip"
     assert packed.json() == plain.json()
+
+
+def equal_data_sets(document: bytes, expected: dict[str, Any]) -> bool:
+    found, wanted = (
+        Dataset.from_json(orjson.dumps(one).decode(), lambda *_: b"somewhere")
+        for one in (from_xml(document), expected)
+    )
+    return found == wanted
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip", "br"])
+def test_metadata_come_as_xml_one_part_an_instance(client: httpx.Client, coding: str) -> None:
+    one = with_profile()
+    two = jpeg_slide(StudyInstanceUID=one.dataset.StudyInstanceUID)
+    store(client, one, two)
+    study = path_of(one).partition("/series/")[0]
+    headers = {"accept": XML_PARTS, "accept-encoding": coding}
+    answer = client.get(f"{study}/metadata", headers=headers)
+    assert answer.headers.get("content-encoding", "identity") == coding
+    parts = parts_of(answer)
+    assert [kind for kind, _ in parts] == ["application/dicom+xml"] * 2
+    as_json = client.get(f"{study}/metadata").json()
+    for (_, document), expected in zip(parts, as_json, strict=True):
+        assert equal_data_sets(document, expected)
+
+
+def test_the_items_of_many_frames_come_as_xml(client: httpx.Client) -> None:
+    sparse = sparse_slide(2000)
+    assert store(client, sparse).status_code == 200
+    path = f"{path_of(sparse)}/metadata"
+    ((_, document),) = parts_of(client.get(path, headers={"accept": XML_PARTS}))
+    assert equal_data_sets(document, client.get(path).json()[0])
+
+
+def test_metadata_of_one_instance_come_as_xml_without_parts(
+    client: httpx.Client, slide: MadeFile
+) -> None:
+    accept = {"accept": "application/dicom+xml"}
+    answer = client.get(f"{path_of(slide)}/metadata", headers=accept)
+    assert answer.headers["content-type"] == "application/dicom+xml"
+    uri = from_xml(answer.content)["00480105"]["Value"][0]["00282000"]["BulkDataURI"]
+    assert client.get(uri).content == PROFILE
+    study = path_of(slide).partition("/series/")[0]
+    assert client.get(f"{study}/metadata", headers=accept).status_code == 406
+
+
+def test_each_form_of_metadata_has_a_tag_of_its_own(client: httpx.Client, slide: MadeFile) -> None:
+    path = f"{path_of(slide)}/metadata"
+    tags = {
+        client.get(path, headers={"accept": accept, "accept-encoding": coding}).headers["etag"]
+        for accept in ("application/dicom+json", "application/dicom+xml", XML_PARTS)
+        for coding in ("identity", "gzip", "br")
+    }
+    assert len(tags) == 9
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "x-no-such", "*;q=0", '"ISO_IR 192"'])
+def test_metadata_are_utf8_whatever_the_client_would_like(
+    client: httpx.Client, slide: MadeFile, charset: str
+) -> None:
+    path = f"{path_of(slide)}/metadata"
+    answer = client.get(path, params={"charset": charset}, headers={"accept-charset": charset})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/dicom+json"
+    assert answer.json()[0]["00080018"]["Value"] == [slide.uid]
 
 
 def test_metadata_are_json_or_406(client: httpx.Client, slide: MadeFile) -> None:

@@ -18,8 +18,16 @@ from pydicom.dataset import Dataset
 
 from archive.errors import MalformedRequest, TooLarge
 from archive.part10 import read_header, to_json
-from dicomweb import native_model
-from dicomweb.native_model import NAMESPACE, from_xml, sequence_xml, to_xml
+from dicomweb.native_model import (
+    NAMESPACE,
+    document_xml,
+    from_xml,
+    reading,
+    sequence_xml,
+    to_xml,
+    writing,
+)
+from dicomweb.native_model.streaming import items_of
 from tests.support.dicom_files import MadeFile, jpeg_slide
 
 if TYPE_CHECKING:
@@ -218,7 +226,7 @@ def test_a_long_sequence_is_written_one_item_at_a_time() -> None:
     items = [{"00480106": {"vr": "SH", "Value": [str(number)]}} for number in range(3)]
     pieces = list(sequence_xml("52009230", iter(items)))
     assert len(pieces) == 5
-    whole = native_model.OPENING + b"".join(pieces) + native_model.CLOSING
+    whole = writing.OPENING + b"".join(pieces) + writing.CLOSING
     assert from_xml(whole) == {"52009230": {"vr": "SQ", "Value": items}}
     assert whole == to_xml({"52009230": {"vr": "SQ", "Value": items}})
 
@@ -278,15 +286,15 @@ def nested(depth: int) -> bytes:
 
 
 def test_nesting_is_bounded() -> None:
-    from_xml(nested(native_model.MAXIMUM_DEPTH))
-    for depth in (native_model.MAXIMUM_DEPTH + 1, 100_000):
+    from_xml(nested(reading.MAXIMUM_DEPTH))
+    for depth in (reading.MAXIMUM_DEPTH + 1, 100_000):
         with pytest.raises(MalformedRequest, match="deep"):
             from_xml(nested(depth))
 
 
 def test_length_is_bounded() -> None:
     with pytest.raises(TooLarge):
-        from_xml(model(" " * native_model.MAXIMUM_BYTES))
+        from_xml(model(" " * reading.MAXIMUM_BYTES))
 
 
 _TEXT = st.text(alphabet='aé山^=\\ <&>"\r\n\t\x00\x0c\x1b\ud800\uffff\U0001f52c', max_size=12)
@@ -311,7 +319,7 @@ def test_values_of_every_kind_come_back(given_values: tuple[str, list[Any]]) -> 
     valid(document)
     read = from_xml(document)["00100020"].get("Value", [None])
     replaced = [
-        native_model._UNWRITABLE.sub("\ufffd", value) or None if isinstance(value, str) else value
+        writing.UNWRITABLE.sub("\ufffd", value) or None if isinstance(value, str) else value
         for value in values
     ]
     assert read == replaced
@@ -361,3 +369,20 @@ def test_dcmtk_writes_the_same_of_a_slide(tmp_path: Path) -> None:
             continue
         assert ours[tag] == theirs[tag]
     assert pydicom.dcmread(file).PatientName == "Doe^Jane^^Dr"
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 1000])
+def test_items_are_given_as_they_become_complete(step: int) -> None:
+    items = [{"00480106": {"vr": "SH", "Value": ['a,]}"山']}}, {}, {"00180050": {"vr": "DS"}}]
+    text = b'{"vr":"SQ","Value":[' + b",".join(map(orjson.dumps, items)) + b"]}"
+    pieces = [text[at : at + step] for at in range(0, len(text), step)]
+    assert list(items_of(pieces)) == items
+    assert list(items_of([b'{"vr":', b'"SQ"}'])) == []
+    with pytest.raises(ValueError, match="middle"):
+        list(items_of(pieces[:-1] if step == 1 else [text[:-3]]))
+
+
+def test_digits_of_decimal_strings_are_kept() -> None:
+    header = b'{"00180050":{"vr":"DS","Value":[0.50,1e-7,2]}}'
+    document = b"".join(document_xml(header))
+    assert from_xml(document)["00180050"]["Value"] == ["0.50", "1e-7", "2"]

@@ -1,28 +1,17 @@
-"""The Native DICOM Model: data sets as XML (PS3.19 §A.1, PS3.18 §F.3.1), ``application/dicom+xml``.
-
-Both directions have DICOM JSON on the other side, as decoded by a JSON library: a mapping from
-eight hexadecimal digits to ``{"vr": …, "Value" | "InlineBinary" | "BulkDataURI": …}`` (PS3.18
-Annex F). Nothing else of the archive has to know of XML.
-"""
+"""Native DICOM Model → DICOM JSON, of documents that are not to be trusted (PS3.19 §A.1.5)."""
 
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 from xml.parsers import expat
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.datadict import dictionary_VR
 
 from archive.errors import MalformedRequest, TooLarge
-
-Attributes = Mapping[str, Mapping[str, Any]]
-"""A data set or item in the DICOM JSON Model, decoded."""
-
-MEDIA_TYPE = "application/dicom+xml"
-NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
+from dicomweb.native_model.names import COMPONENTS, GROUPS, NAMESPACE
 
 MAXIMUM_BYTES = 64 * 1024 * 1024
 """Of one document that is read; bulk data are not among them."""
@@ -31,149 +20,13 @@ MAXIMUM_DEPTH = 64
 MAXIMUM_ATTRIBUTES = 1_000_000
 """Attributes of one document that are read, nested ones included."""
 
-# PS3.19 Table A.1.5-1: xml:space="preserve" shall be there.
-OPENING = (
-    f'<?xml version="1.0" encoding="UTF-8"?>'
-    f'<NativeDicomModel xmlns="{NAMESPACE}" xml:space="preserve">'
-).encode()
-"""What goes before the attributes of a data set."""
-CLOSING = b"</NativeDicomModel>"
-"""What goes behind them."""
-
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-_COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 _INTEGERS = {"SL": 31, "SS": 15, "SV": 63, "UL": 32, "US": 16, "UV": 64}
 """VR → bits of the magnitude (PS3.5 Table 6.2-1)."""
 _FLOATS = frozenset({"FD", "FL"})
-_NOT_FINITE = {"nan": "NaN", "inf": "INF", "-inf": "-INF"}  # as XML Schema writes them
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _VR = re.compile(r"[A-Z]{2}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
-# What XML 1.0 §2.2 has no way to write, such as the form feed that DICOM allows in text.
-_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-# A carriage return would be read as a line feed (XML 1.0 §2.11), white space in an attribute as a
-# space (§3.3.3).
-_ESCAPES = {ord(one): f"&#{ord(one)};" for one in "\r\n\t"}
-_ESCAPES |= {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"}
-_TEXT_ESCAPES = {key: text for key, text in _ESCAPES.items() if chr(key) not in '\n\t"'}
-
-
-# --- writing --------------------------------------------------------------------------------------
-
-
-def to_xml(attributes: Attributes) -> bytes:
-    """Write a data set as one document.
-
-    Characters that XML cannot hold become U+FFFD. Person names are taken apart into their
-    components, private tags lose their block and get their creator (PS3.19 Table A.1.5-2).
-    """
-    return OPENING + attributes_xml(attributes) + CLOSING
-
-
-def attributes_xml(attributes: Attributes) -> bytes:
-    """Write attributes, without what goes around them; `CLOSING` or more may follow."""
-    out: list[str] = []
-    _write(attributes, out)
-    return "".join(out).encode()
-
-
-def sequence_xml(tag: str, items: Iterable[Attributes]) -> Iterator[bytes]:
-    """Write a sequence of a great many items one by one."""
-    yield f"<DicomAttribute{_names(tag, 'SQ', None)}>".encode()
-    for number, item in enumerate(items, start=1):
-        yield b'<Item number="%d">%b</Item>' % (number, attributes_xml(item))
-    yield b"</DicomAttribute>"
-
-
-def _write(attributes: Attributes, out: list[str]) -> None:
-    creators = _creators(attributes)
-    for tag in sorted(attributes):
-        if tag[4:] == "0000":
-            continue  # group length shall not be there (PS3.19 §A.1.1)
-        attribute = attributes[tag]
-        vr = attribute.get("vr", "UN")
-        start = len(out)
-        out.append("")
-        if "BulkDataURI" in attribute:
-            out.append(f'<BulkData uri="{_in_attribute(attribute["BulkDataURI"])}"/>')
-        elif "InlineBinary" in attribute:
-            out.append(f"<InlineBinary>{attribute['InlineBinary']}</InlineBinary>")
-        else:
-            _write_values(vr, attribute.get("Value") or (), out)
-        names = _names(tag, vr, creators.get(tag[:6]))
-        if len(out) == start + 1:
-            out[start] = f"<DicomAttribute{names}/>"
-        else:
-            out[start] = f"<DicomAttribute{names}>"
-            out.append("</DicomAttribute>")
-
-
-def _creators(attributes: Attributes) -> dict[str, str]:
-    """Give the creators of the private blocks: group and block as six digits → creator."""
-    creators = {}
-    for tag, attribute in attributes.items():
-        if int(tag[:4], 16) & 1 and tag[4:6] == "00" and tag[6:] >= "10":
-            values = attribute.get("Value")
-            if values and isinstance(values[0], str):
-                creators[tag[:4] + tag[6:]] = values[0]
-    return creators
-
-
-def _names(tag: str, vr: str, creator: str | None) -> str:
-    """Write the XML attributes of an attribute."""
-    if creator is not None:
-        block_free = f"{tag[:4]}00{tag[6:]}"
-        return f' tag="{block_free}" vr="{vr}" privateCreator="{_in_attribute(creator)}"'
-    keyword = _keyword(tag)
-    return f' tag="{tag}" vr="{vr}"' + (f' keyword="{keyword}"' if keyword else "")
-
-
-def _write_values(vr: str, values: Iterable[Any], out: list[str]) -> None:
-    for number, value in enumerate(values, start=1):
-        if vr == "SQ":
-            out.append(f'<Item number="{number}">')
-            _write(value or {}, out)
-            out.append("</Item>")
-        elif vr == "PN":
-            out.append(f'<PersonName number="{number}">')
-            _write_name(value or {}, out)
-            out.append("</PersonName>")
-        else:
-            out.append(f'<Value number="{number}">{_in_text(value)}</Value>')
-
-
-def _write_name(groups: Mapping[str, str], out: list[str]) -> None:
-    for group in _GROUPS:
-        if not groups.get(group):
-            continue
-        out.append(f"<{group}>")
-        # A sixth component, which there should not be, stays with the fifth and so is not lost.
-        for component, text in zip(_COMPONENTS, groups[group].split("^", 4), strict=False):
-            if text:
-                out.append(f"<{component}>{_in_text(text)}</{component}>")
-        out.append(f"</{group}>")
-
-
-def _in_text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        text = repr(value)
-        return _NOT_FINITE.get(text, text)
-    return _UNWRITABLE.sub("\ufffd", str(value)).translate(_TEXT_ESCAPES)
-
-
-def _in_attribute(value: object) -> str:
-    return _UNWRITABLE.sub("\ufffd", str(value)).translate(_ESCAPES)
-
-
-@lru_cache(maxsize=8192)
-def _keyword(tag: str) -> str:
-    return keyword_for_tag(int(tag, 16))
-
-
-# --- reading --------------------------------------------------------------------------------------
 
 
 def from_xml(content: bytes) -> dict[str, dict[str, Any]]:
@@ -233,11 +86,11 @@ _PLACES: Mapping[str, frozenset[str]] = {
     "NativeDicomModel": frozenset({"DicomAttribute"}),
     "Item": frozenset({"DicomAttribute"}),
     "DicomAttribute": frozenset({"Value", "Item", "PersonName", "BulkData", "InlineBinary"}),
-    "PersonName": frozenset(_GROUPS),
-    **{group: frozenset(_COMPONENTS) for group in _GROUPS},
+    "PersonName": frozenset(GROUPS),
+    **{group: frozenset(COMPONENTS) for group in GROUPS},
 }
 """Which elements stand in which (PS3.19 §A.1.6)."""
-_TEXTUAL = frozenset({"Value", "InlineBinary", *_COMPONENTS})
+_TEXTUAL = frozenset({"Value", "InlineBinary", *COMPONENTS})
 
 
 class _Reader:
@@ -328,9 +181,9 @@ class _Reader:
             self.root = _data_set(self._items.pop())
         elif local == "DicomAttribute":
             self._items[-1].append(self._attributes.pop())
-        elif local in _COMPONENTS:
+        elif local in COMPONENTS:
             self._name.setdefault(self._open[-1], {})[local] = text
-        elif local not in _GROUPS:
+        elif local not in GROUPS:
             self._end_value(local, text)
 
     def _end_value(self, local: str, text: str) -> None:
@@ -339,7 +192,7 @@ class _Reader:
         if local == "Item":
             value = _data_set(self._items.pop())
         elif local == "PersonName":
-            value = {group: _joined(self._name[group]) for group in _GROUPS if group in self._name}
+            value = {group: _joined(self._name[group]) for group in GROUPS if group in self._name}
         elif local == "InlineBinary":
             value = _checked_base64(text, attribute.tag)
         elif local == "Value" and text:
@@ -398,7 +251,7 @@ def _attribute_json(attribute: _Attribute) -> dict[str, Any]:
 
 def _joined(components: Mapping[str, str]) -> str:
     """Put a component group together; trailing empty components go (PS3.5 §6.2.1.1)."""
-    return "^".join(components.get(name, "") for name in _COMPONENTS).rstrip("^")
+    return "^".join(components.get(name, "") for name in COMPONENTS).rstrip("^")
 
 
 def _number(text: str, attribute: _Attribute) -> Any:  # noqa: ANN401 — what JSON has
