@@ -113,7 +113,8 @@ def _cutter(source: SourceFile) -> Iterator[Any]:
         find_turbojpeg_path()
     except Exception as error:  # each version of opentile says it otherwise
         raise MissingLibrary(
-            "Hamamatsu NDPI needs the system library libturbojpeg, which is not installed; "
+            "this Hamamatsu NDPI has to be cut into tiles, which needs the system library "
+            "libturbojpeg; it is not installed: "
             "install it (Debian and Ubuntu: apt install libturbojpeg0; Fedora: turbojpeg)",
             library="libturbojpeg",
         ) from error
