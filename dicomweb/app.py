@@ -28,7 +28,7 @@ from dicomweb.edge import Edge, Problems, WithoutQuery
 from dicomweb.metrics import Metrics
 from dicomweb.page import page_routes
 from dicomweb.pictures import Pictures
-from dicomweb.routes import bulkdata, metadata, rendered, retrieve, search, store
+from dicomweb.routes import bulkdata, capabilities, metadata, rendered, retrieve, search, store
 from dicomweb.routes.frames import frames_route
 from dicomweb.services import Services
 
@@ -122,7 +122,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _routes(services: Services) -> Iterable[BaseRoute]:
     """Give every route but that of frames, the busiest first: they are tried in order."""
-    for module in (metadata, bulkdata, rendered, search, store, retrieve, slides, operation):
+    for module in (
+        metadata,
+        bulkdata,
+        rendered,
+        search,
+        store,
+        retrieve,
+        capabilities,
+        slides,
+        operation,
+    ):
         yield from module.router.routes
     yield from page_routes(services.settings, _version())
 

@@ -119,10 +119,15 @@ class Edge:
         if self._direct.takes(scope):
             scope["route"] = self._direct
             await self._direct.app(scope, receive, send)
-        elif scope["method"] == "OPTIONS":
+        elif scope["method"] == "OPTIONS" and not self._is_described(scope):
             await self._options(scope)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    def _is_described(self, scope: Scope) -> bool:
+        """Tell whether OPTIONS is a method of the resource itself, and this is no preflight."""
+        preflight = any(name == b"access-control-request-method" for name, _ in scope["headers"])
+        return not preflight and "OPTIONS" in self._allowed(scope)
 
     def _options(self, scope: Scope) -> Response:
         """Answer OPTIONS for any path, a browser's preflight among them: it carries no token."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
@@ -204,6 +204,24 @@ class _Answer:
 
 class FramesRoute(ProtectedRoute):
     """The route of frames; can tell by itself, at little cost, whether a request is for it."""
+
+    description = "Frames as they are stored, or decoded."
+    responses: ClassVar[dict[int | str, dict[str, Any]]] = {
+        200: {"description": "The frames", "content": {"multipart/related": {}, OCTET_STREAM: {}}},
+        304: {"description": "As the client has it"},
+        400: {"description": "No list of frame numbers"},
+        404: {"description": "No such instance, or no such frame"},
+        406: {"description": "Not available as asked"},
+    }
+    openapi_extra: ClassVar[dict[str, Any]] = {
+        "x-accept": [
+            'multipart/related; type="*/*"; transfer-syntax=*',
+            'multipart/related; type="application/octet-stream"',
+            'multipart/related; type="image/*"',
+            "application/octet-stream",
+            "image/*",
+        ]
+    }
 
     def takes(self, scope: Scope) -> bool:
         """Tell whether this is a request for frames by a path that is well formed."""

@@ -54,21 +54,28 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"description": "No such study, series or instance"},
     406: {"description": "Neither JSON nor XML is acceptable"},
 }
+_ACCEPTED: dict[str, Any] = {"x-accept": [str(offer) for offer in OFFERS]}
 
 
-@router.get("/studies/{study}/metadata", responses=_RESPONSES)
+@router.get("/studies/{study}/metadata", responses=_RESPONSES, openapi_extra=_ACCEPTED)
 def study_metadata(study: str, caller: _Reader) -> Response:
     """Metadata of every instance of a study."""
     return _metadata(ResourcePath.parse(study), caller)
 
 
-@router.get("/studies/{study}/series/{series}/metadata", responses=_RESPONSES)
+@router.get(
+    "/studies/{study}/series/{series}/metadata", responses=_RESPONSES, openapi_extra=_ACCEPTED
+)
 def series_metadata(study: str, series: str, caller: _Reader) -> Response:
     """Metadata of every instance of a series."""
     return _metadata(ResourcePath.parse(study, series), caller)
 
 
-@router.get("/studies/{study}/series/{series}/instances/{instance}/metadata", responses=_RESPONSES)
+@router.get(
+    "/studies/{study}/series/{series}/instances/{instance}/metadata",
+    responses=_RESPONSES,
+    openapi_extra={"x-accept": [str(offer) for offer in SINGLE_OFFERS]},
+)
 def instance_metadata(study: str, series: str, instance: str, caller: _Reader) -> Response:
     """Metadata of an instance."""
     path = ResourcePath.parse(study, series, instance)
