@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from itertools import chain
 from types import TracebackType
 from typing import BinaryIO, Self
 from uuid import UUID
@@ -17,7 +18,7 @@ from archive.catalog import audit, slides
 from archive.catalog import search as catalog_search
 from archive.catalog.database import Database, SchemaStep, open_database
 from archive.catalog.paging import PageEnds
-from archive.errors import NotFound
+from archive.errors import CannotTranscode, NotFound
 from archive.jobs import engine
 from archive.jobs.tasks import INGEST
 from archive.model.frames import ByteSpan
@@ -27,10 +28,12 @@ from archive.model.query import Page, Query
 from archive.model.slides import SlideRecord
 from archive.part10 import HeaderLimits
 from archive.retrieve import MetadataDocument, Retriever
+from archive.rewriting import can_transcode, rewritten
 from archive.settings import Settings
 from archive.slide_files import SlideFiles
 from archive.store import Stores
 from archive.store import store as store_instance
+from archive.transcoding import TranscodedFrames
 from auth import Principal, Visibility
 from auth.tokens import Tokens
 from conversion import ConversionRequest
@@ -85,6 +88,7 @@ class Archive:
             header_cache_bytes=int(settings.metadata_cache_bytes),
             locate_seconds=settings.locate_cache_seconds,
         )
+        self._transcoded = TranscodedFrames(int(settings.transcoded_cache_bytes))
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +179,55 @@ class Archive:
     def open(self, instance: StoredInstance) -> AbstractContextManager[BinaryIO]:
         """Open the whole Part 10 file, as it was stored."""
         return self._retriever.open(instance)
+
+    def transcoded(self, instance: StoredInstance, transfer_syntax_uid: str) -> Iterator[bytes]:
+        """Give a whole Part 10 file in a transfer syntax, in pieces (`archive.rewriting`).
+
+        In the one that is stored it is the file as it was stored.
+
+        Raises
+        ------
+        CannotTranscode
+            At once where `can_transcode` says no or the first frames cannot be decoded; later on
+            when one of the others cannot.
+        """
+        if not can_transcode(instance, transfer_syntax_uid):
+            raise CannotTranscode(
+                f"an instance stored in {instance.transfer_syntax_uid} cannot be sent in "
+                f"{transfer_syntax_uid}"
+            )
+        if transfer_syntax_uid == instance.transfer_syntax_uid:
+            return self._retriever.pieces(instance, 0, instance.size)
+        pieces = rewritten(self._retriever.source(instance), transfer_syntax_uid)
+        return chain([next(pieces)], pieces)
+
+    def transcoded_frames(
+        self, instance: StoredInstance, numbers: Sequence[int], transfer_syntax_uid: str
+    ) -> Iterator[bytes]:
+        """Give frames in another transfer syntax, one-based, in the order asked.
+
+        Each is made once and remembered for a while.
+
+        Raises
+        ------
+        FrameNotFound
+            At once, for any number that there is not.
+        CannotTranscode
+            When a frame cannot be had in that syntax.
+        """
+        pixels = instance.pixels
+        if pixels is None:
+            raise NotFound("the instance has no pixel data")
+        self._retriever.frames(instance, numbers)  # raises; reads nothing yet
+        syntaxes = (instance.transfer_syntax_uid, transfer_syntax_uid)
+
+        def frame(number: int) -> bytes:
+            def read() -> bytes:
+                return next(self._retriever.frames(instance, [number]))
+
+            return self._transcoded.frame(instance.blob_key, number, pixels, syntaxes, read)
+
+        return map(frame, numbers)
 
     # --- slides -----------------------------------------------------------------------------------
 

@@ -24,9 +24,14 @@ from archive.errors import CannotTranscode
 from archive.model.frames import PixelDescription
 from archive.model.transfer_syntaxes import (
     BY_UID,
-    EXPLICIT_LITTLE,
+    DEFLATED_FRAMES,
+    ENCAPSULATED_UNCOMPRESSED,
     JPEG_BASELINE,
     JPEG_EXTENDED,
+    JPEG_LOSSLESS,
+    JPEG_LS,
+    JPEG_LS_LOSSLESS,
+    JPEG_XL_RECOMPRESSED,
     RLE_LOSSLESS,
     TransferSyntax,
 )
@@ -38,12 +43,11 @@ MAXIMUM_FRAME_BYTES = 1 << 30
 """Bytes that one decoded frame may take."""
 
 _YBR = frozenset({"YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
-_LOSSLESS_JPEG = frozenset({"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"})
-_JPEG_LS = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
+_LOSSLESS_JPEG = frozenset({"1.2.840.10008.1.2.4.57", JPEG_LOSSLESS})
+_JPEG_LS = frozenset({JPEG_LS_LOSSLESS, JPEG_LS})
 _JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 92, 93))
 _HTJ2K = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (201, 202, 203))
-_JPEG_XL = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (110, 111, 112))
-_DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
+_JPEG_XL = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (110, 112))
 
 
 def decode_frame(
@@ -79,7 +83,7 @@ def decode_frame(
     """
     if transfer_syntax_uid == JPEG_BASELINE and pixels.bits_allocated == 8:
         return _guarded(lambda: _baseline(stored, pixels, reduce))
-    array, ybr = _decode(stored, pixels, transfer_syntax_uid, number)
+    array, ybr = decode_samples(stored, pixels, transfer_syntax_uid, number=number)
     return ybr_to_rgb(array) if ybr else array
 
 
@@ -104,46 +108,20 @@ def native_frame(
         When the frame cannot be decoded.
     """
     syntax = _syntax(transfer_syntax_uid)
-    if not syntax.encapsulated or transfer_syntax_uid == "1.2.840.10008.1.2.1.98":
+    if not syntax.encapsulated or transfer_syntax_uid == ENCAPSULATED_UNCOMPRESSED:
         if pixels.bits_allocated == 1:
-            return _aligned_bits(stored, pixels, number)
+            # An encapsulated frame begins with its item, and so on a byte.
+            return _aligned_bits(stored, pixels, 1 if syntax.encapsulated else number)
         if not syntax.little_endian and pixels.bits_allocated > 8:
             return np.frombuffer(stored, f">u{pixels.bits_allocated // 8}").byteswap().tobytes()
         return stored
-    array, ybr = _decode(stored, pixels, transfer_syntax_uid, number)
-    wants_ybr = pixels.photometric_interpretation == "YBR_FULL"
-    if array.ndim == 3 and ybr != wants_ybr:
-        array = rgb_to_ybr(array) if wants_ybr else ybr_to_rgb(array)
+    array, ybr = decode_samples(stored, pixels, transfer_syntax_uid, number=number)
+    array = in_colour(array, ybr=ybr, wanted=pixels.photometric_interpretation)
     if array.ndim == 3 and pixels.planar_configuration == 1:
         array = array.transpose(2, 0, 1)
     if pixels.bits_allocated == 1:
         return np.packbits(array.reshape(-1) != 0, bitorder="little").tobytes()
-    return np.ascontiguousarray(array.astype(_dtype(pixels), copy=False)).tobytes()
-
-
-def transcode_frame(
-    stored: bytes,
-    pixels: PixelDescription,
-    stored_syntax_uid: str,
-    wanted_syntax_uid: str,
-    *,
-    number: int = 1,
-) -> bytes:
-    """Give one frame in another transfer syntax.
-
-    Raises
-    ------
-    CannotTranscode
-        When the wanted syntax is neither the stored one nor Explicit VR Little Endian.
-    """
-    if wanted_syntax_uid == EXPLICIT_LITTLE:
-        return native_frame(stored, pixels, stored_syntax_uid, number=number)
-    if wanted_syntax_uid == stored_syntax_uid:
-        return stored
-    raise CannotTranscode(
-        f"frames stored in {stored_syntax_uid} cannot be sent in {wanted_syntax_uid}",
-        (stored_syntax_uid, EXPLICIT_LITTLE),
-    )
+    return np.ascontiguousarray(array.astype(sample_type(pixels), copy=False)).tobytes()
 
 
 def can_decode(transfer_syntax_uid: str) -> bool:
@@ -173,18 +151,53 @@ def rgb_to_ybr(array: Pixels) -> Pixels:
     return np.clip(np.rint(ybr), 0, top).astype(array.dtype)
 
 
-def _decode(stored: bytes, pixels: PixelDescription, uid: str, number: int) -> tuple[Pixels, bool]:
-    """Decode; the second value tells that the three samples are YBR rather than RGB."""
+def in_colour(array: Pixels, *, ybr: bool, wanted: str) -> Pixels:
+    """Bring colour samples into YBR where YBR_FULL is wanted, else into RGB; grey ones stay."""
+    wants_ybr = wanted == "YBR_FULL"
+    if array.ndim != 3 or ybr == wants_ybr:
+        return array
+    return rgb_to_ybr(array) if wants_ybr else ybr_to_rgb(array)
+
+
+def restored_jpeg(stored: bytes, pixels: PixelDescription) -> bytes:
+    """Give the JPEG stream that a recompressed JPEG XL one was made of, bit for bit.
+
+    Raises
+    ------
+    CannotTranscode
+        When it cannot be restored.
+    """
+
+    def restore() -> bytes:
+        if read_jpeg_xl_size(stored) != (pixels.rows, pixels.columns):
+            raise CannotTranscode("the codestream is of another size than the header says")
+        return bytes(imagecodecs.jpegxl_decode_jpeg(stored, numthreads=1))
+
+    return _guarded(restore)
+
+
+def decode_samples(
+    stored: bytes, pixels: PixelDescription, uid: str, *, number: int = 1
+) -> tuple[Pixels, bool]:
+    """Decode; the second value tells that the three samples are YBR rather than RGB.
+
+    Raises
+    ------
+    CannotTranscode
+        As `decode_frame`.
+    """
     syntax = _syntax(uid)
+    if uid == JPEG_XL_RECOMPRESSED:
+        stored, uid = restored_jpeg(stored, pixels), JPEG_BASELINE
     _check_size(pixels)
-    if not syntax.encapsulated or uid == "1.2.840.10008.1.2.1.98":
-        return _native(stored, pixels, syntax, number)
+    if not syntax.encapsulated or uid == ENCAPSULATED_UNCOMPRESSED:
+        return _native(stored, pixels, syntax, 1 if syntax.encapsulated else number)
     declared_ybr = pixels.photometric_interpretation in _YBR
     if uid in (JPEG_BASELINE, JPEG_EXTENDED):
         return _guarded(lambda: _jpeg(stored, pixels))
     if uid == RLE_LOSSLESS:
         return _guarded(lambda: _run_lengths(stored, pixels)), declared_ybr
-    if uid == _DEFLATED_FRAMES:
+    if uid == DEFLATED_FRAMES:
         return _native(_inflated(stored, pixels), pixels, syntax, 1)
     if uid in _LOSSLESS_JPEG:
         return _guarded(lambda: _lossless_jpeg(stored, pixels)), declared_ybr
@@ -294,14 +307,25 @@ def _jpeg(stored: bytes, pixels: PixelDescription) -> tuple[Pixels, bool]:
     return _shaped(array, pixels), colour and not rgb
 
 
+def _signed(array: Pixels, pixels: PixelDescription) -> Pixels:
+    """Read two's complement out of samples that JPEG and JPEG-LS take for unsigned ones."""
+    if pixels.pixel_representation == 0:
+        return array
+    dtype = sample_type(pixels)
+    spare = dtype.itemsize * 8 - min(max(pixels.bits_stored, 1), dtype.itemsize * 8)
+    if spare and not int(array.max(initial=0)) >> pixels.bits_stored:  # else extended already
+        return np.right_shift(np.left_shift(array.astype(dtype), spare), spare)
+    return array.astype(dtype)
+
+
 def _lossless_jpeg(stored: bytes, pixels: PixelDescription) -> Pixels:
     _check_dimensions(read_jpeg_header(stored).dimensions, pixels)
-    return _shaped(imagecodecs.jpegsof3_decode(stored), pixels)
+    return _signed(_shaped(imagecodecs.jpegsof3_decode(stored), pixels), pixels)
 
 
 def _jpeg_ls(stored: bytes, pixels: PixelDescription) -> Pixels:
     _check_dimensions(read_jpeg_header(stored).dimensions, pixels)
-    return _shaped(imagecodecs.jpegls_decode(stored), pixels)
+    return _signed(_shaped(imagecodecs.jpegls_decode(stored), pixels), pixels)
 
 
 def _jpeg_2000(stored: bytes, pixels: PixelDescription, uid: str) -> Pixels:
@@ -337,7 +361,7 @@ def _run_lengths(stored: bytes, pixels: PixelDescription) -> Pixels:
             raise BrokenCodestream("an RLE segment is cut short")
         plane[:] = np.frombuffer(data, np.uint8, plane.size)
     order = np.ascontiguousarray(planes[:, ::-1].transpose(0, 2, 1))  # little endian
-    samples = order.view(_dtype(pixels)).reshape(-1, pixels.rows, pixels.columns)
+    samples = order.view(sample_type(pixels)).reshape(-1, pixels.rows, pixels.columns)
     return samples[0] if len(samples) == 1 else samples.transpose(1, 2, 0)
 
 
@@ -353,7 +377,7 @@ def _inflated(stored: bytes, pixels: PixelDescription) -> bytes:
 # --- native -------------------------------------------------------------------------------------
 
 
-def _dtype(pixels: PixelDescription) -> np.dtype[np.generic]:
+def sample_type(pixels: PixelDescription) -> np.dtype[np.generic]:
     """Little-endian type of one sample."""
     if pixels.keyword != "PixelData":
         return np.dtype(f"<f{pixels.bits_allocated // 8}")
@@ -380,7 +404,7 @@ def _native(
         bits = np.frombuffer(_aligned_bits(stored, pixels, number), np.uint8)
         flat = np.unpackbits(bits, count=rows * columns * samples, bitorder="little")
         return _shaped(flat.reshape(rows, columns, -1).squeeze(2), pixels), False
-    dtype = _dtype(pixels)
+    dtype = sample_type(pixels)
     data = np.frombuffer(stored, dtype if syntax.little_endian else dtype.newbyteorder(">"))
     data = data.astype(dtype, copy=False)
     subsampled = pixels.photometric_interpretation in ("YBR_FULL_422", "YBR_PARTIAL_422")

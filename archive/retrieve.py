@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import BinaryIO
 
 from archive.blobs import BlobStore
@@ -17,12 +18,13 @@ from archive.caches import ByteBoundedCache, SingleFlight
 from archive.catalog import lookup
 from archive.catalog.database import Database
 from archive.catalog.lookup import Located, MetadataParts
-from archive.errors import CannotTranscode, FrameNotFound, NotFound
+from archive.errors import BlobsUnavailable, CannotTranscode, FrameNotFound, NotFound
 from archive.model.frames import ByteSpan
 from archive.model.identifiers import InstancePath, ResourcePath
 from archive.model.instances import BlobKey, StoredInstance
 from archive.part10 import Header, HeaderLimits, bulk_data, read_header
 from archive.part10.pixel_description import stored_frame_bits
+from archive.rewriting import Source
 from auth import Visibility
 
 READ_AHEAD_BYTES = 16 * 1024 * 1024
@@ -286,6 +288,27 @@ class Retriever:
         """Open the whole Part 10 file."""
         return self._blobs.open(instance.blob_key)
 
+    def pieces(self, instance: StoredInstance, offset: int, length: int) -> Iterator[bytes]:
+        """Give a part of the Part 10 file, in pieces of one size but for the last."""
+        with self._blobs.open(instance.blob_key) as file:
+            file.seek(offset)
+            yield from _whole_pieces(file, length)
+
+    def source(self, instance: StoredInstance) -> Source:
+        """Give what an instance is rewritten from."""
+        header = self.header(instance)
+
+        def inflated(offset: int, length: int) -> Iterator[bytes]:
+            for at in range(offset, offset + length, _PIECE):
+                yield bytes(header.data[at : min(at + _PIECE, offset + length)])
+
+        return Source(
+            header,
+            instance.pixels,
+            partial(self.frames, instance),
+            inflated if header.deflated else partial(self.pieces, instance),
+        )
+
     def metadata(self, resource: ResourcePath, visible: Visibility) -> Iterator[MetadataDocument]:
         """Give the metadata of a resource, a few instances at a time in memory.
 
@@ -321,6 +344,19 @@ class Retriever:
             return lookup.list_metadata(
                 session, resource, visible, limit=_LISTED_AT_ONCE, after=after
             )
+
+
+def _whole_pieces(file: BinaryIO, length: int) -> Iterator[bytes]:
+    """Read `length` bytes in pieces of one size, though a connection may give fewer at a time."""
+    while length > 0:
+        piece = bytearray()
+        while len(piece) < min(_PIECE, length):
+            chunk = file.read(min(_PIECE, length) - len(piece))
+            if not chunk:
+                raise BlobsUnavailable("a blob ended before its pixel data did")
+            piece += chunk
+        length -= len(piece)
+        yield bytes(piece)
 
 
 def _no_instance(path: InstancePath) -> NotFound:

@@ -156,6 +156,8 @@ class Settings(BaseSettings):
     so this holds the largest slides of a thousand cases."""
     metadata_cache_bytes: ByteSize = Field(default=ByteSize(64 * MIB), ge=0)
     """Memory for metadata that was read lately, in bytes a process."""
+    transcoded_cache_bytes: ByteSize = Field(default=ByteSize(64 * MIB), ge=0)
+    """Memory for frames that were brought into another transfer syntax, in bytes a process."""
     locate_cache_seconds: float = Field(default=3.0, ge=0, le=60)
     """Seconds for which it is believed where an instance lies; one that another process deleted
     is served that long."""

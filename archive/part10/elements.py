@@ -30,11 +30,11 @@ PER_FRAME = 0x52009230
 """Per-Frame Functional Groups Sequence: one item a frame, walked only where it is needed."""
 
 # PS3.5 2025e, §7.1.2: VRs with a 16-bit length; every other VR, known or not yet, has 32 bits.
-_SHORT_FORM = frozenset(
+SHORT_FORM = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()  # Table 7.1-2
 )
 _LONG_FORM = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # Table 7.1-1
-_NAMES = {vr: vr.decode() for vr in _SHORT_FORM | _LONG_FORM}
+_NAMES = {vr: vr.decode() for vr in SHORT_FORM | _LONG_FORM}
 
 BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 INLINE_LIMIT = 1024
@@ -177,7 +177,7 @@ class ElementReader:
         """Read a single element, which must not be nested; gives the byte behind it too."""
         group, number, vr, length = struct.unpack_from(encoding.order + "HH2sH", self.data, start)
         tag, offset = group << 16 | number, start + 8
-        if vr not in _SHORT_FORM:
+        if vr not in SHORT_FORM:
             self._long_vr(vr, tag, start)
             (length,) = struct.unpack_from(encoding.order + "L", self.data, offset)
             offset += 4
@@ -287,7 +287,7 @@ class ElementReader:
                 (length,) = unpack_long(data, position + 4)
                 vr = self._implicit_vr(tag, creators)
                 offset = position + 8
-            elif raw_vr in _SHORT_FORM:
+            elif raw_vr in SHORT_FORM:
                 vr, offset = _NAMES[raw_vr], position + 8
             else:
                 vr = self._long_vr(raw_vr, tag, position)

@@ -33,7 +33,6 @@ from archive.pixels import (
     decode_frame,
     native_frame,
     rgb_to_ybr,
-    transcode_frame,
     ybr_to_rgb,
 )
 from tests.support.dicom_files import (
@@ -309,16 +308,6 @@ def test_frames_beyond_what_can_be_held_are_refused() -> None:
 def test_only_video_cannot_be_decoded(row: object) -> None:
     syntax = next(found for found in TRANSFER_SYNTAXES if found is row)
     assert can_decode(syntax.uid) != syntax.video
-
-
-def test_transcoding_knows_the_stored_form_and_the_uncompressed_one() -> None:
-    made = jpeg_slide()
-    pixels, stored = described(made), made.frames[0]
-    assert transcode_frame(stored, pixels, JPEG_BASELINE, JPEG_BASELINE) == stored
-    native = transcode_frame(stored, pixels, JPEG_BASELINE, EXPLICIT_LITTLE)
-    assert len(native) == 32 * 32 * 3
-    with pytest.raises(CannotTranscode):
-        transcode_frame(stored, pixels, JPEG_BASELINE, RLE_LOSSLESS)
 
 
 # --- codestreams --------------------------------------------------------------------------------
