@@ -69,6 +69,15 @@ def _origin(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    """Check the address of a machine or a network; it is given in CIDR form (RFC 4632)."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        message = f"{text!r} must be an address or a network such as 10.1.0.0/16 ({error})"
+        raise ValueError(message) from error
+
+
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
@@ -129,6 +138,15 @@ class Settings(BaseSettings):
     the request says."""
     workers: int = Field(default=1, ge=1, le=64)
     """Server processes. One fills a core; each has caches of its own."""
+    max_connections: int = Field(default=16_384, ge=16, le=1_000_000)
+    """Connections that one process keeps open at most, as far as the system lets it open files. A
+    new one takes the place of an idle one; when none is idle it is told to come back."""
+    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode] = (
+        "127.0.0.0/8",
+        "::1/128",
+    )
+    """Addresses and networks (`10.1.0.0/16`), separated by commas, of proxies whose Forwarded and
+    X-Forwarded fields are believed. Everybody else could claim any address with them."""
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode] = ()
     """Origins whose pages may call the server from a browser, separated by commas; `*` is any.
     None by default: our own page needs none."""
@@ -210,6 +228,13 @@ class Settings(BaseSettings):
     def _cors_origins(cls, given: object) -> object:
         if isinstance(given, str):
             return tuple(part.strip().rstrip("/") for part in given.split(",") if part.strip())
+        return given
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _trusted_proxies(cls, given: object) -> object:
+        if isinstance(given, str):
+            return tuple(part.strip() for part in given.split(",") if part.strip())
         return given
 
     @model_validator(mode="after")

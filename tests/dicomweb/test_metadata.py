@@ -168,7 +168,7 @@ def test_metadata_of_nothing_are_404(client: httpx.Client, path: str) -> None:
             "https://pacs.example.org/",
         ),
         (
-            {"forwarded": 'for=1.2.3.4;proto=https;host="a.example:8443", for=5.6.7.8'},
+            {"forwarded": 'for=1.2.3.4;proto=https;host="a.example:8443", for="127.0.0.2:81"'},
             "https://a.example:8443/",
         ),
         ({"x-forwarded-for": "1.2.3.4", "host": "b.localhost"}, "http://b.localhost/"),
