@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.descriptors import raise_descriptor_limit
 from cli.errors import Failure
 from cli.options import Blobs, DataDir, LogLevel, set_up_logging, settings_of
 from cli.server_lock import only_server
@@ -82,6 +83,7 @@ def serve(
     )
     settings.check_safe_to_serve()
     set_up_logging(settings.log_level)
+    raise_descriptor_limit()
     with _stoppable(), only_server(settings.data_dir, settings.local_url):
         _serve(settings)
 

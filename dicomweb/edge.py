@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dicomweb import problems
 from dicomweb.metrics import Metrics
+from dicomweb.protocol import REFUSAL
 from dicomweb.responses import ResponseCut
 
 access_log = logging.getLogger("dicomweb.access")
@@ -116,6 +117,9 @@ class Edge:
             self._count(scope, "HEAD" if is_head else scope["method"], status, started, sent)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope.get("state")
+        if state and REFUSAL in state:
+            raise state[REFUSAL]
         if self._direct.takes(scope):
             scope["route"] = self._direct
             await self._direct.app(scope, receive, send)

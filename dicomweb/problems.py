@@ -48,6 +48,25 @@ class Busy(Exception):
     """As many requests of this kind as are allowed are under way."""
 
 
+class RequestTimeout(Exception):
+    """The request did not come in the time that there is for it (RFC 9110 §15.5.9)."""
+
+
+class TargetTooLong(Exception):
+    """Path and query are longer than is taken (RFC 9110 §15.5.15)."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"path and query are longer than {limit_bytes} bytes")
+
+
+class HeaderTooLarge(Exception):
+    """The header of a request is larger than is taken (RFC 6585 §5)."""
+
+
+class CodingUnknown(Exception):
+    """A transfer coding that is not known here (RFC 9112 §6.1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One row of the table: how an error is answered."""
@@ -85,10 +104,14 @@ KINDS: Mapping[type[Exception], Kind] = {
     NotAcceptable: Kind(406, "not-acceptable", "Nothing acceptable is available"),
     CannotTranscode: Kind(406, "cannot-transcode", "The pixels cannot be sent as asked"),
     CannotRender: Kind(406, "cannot-render", "There is no picture to draw"),
+    RequestTimeout: Kind(408, "request-timeout", "The request took too long"),
     InstanceConflict: Kind(409, "instance-conflict", "The identifier is taken by other content"),
     TooLarge: Kind(413, "too-large", "The request is larger than is taken"),
+    TargetTooLong: Kind(414, "target-too-long", "The address is longer than is taken"),
     UnsupportedMedia: Kind(415, "unsupported-media-type", "The media type is not taken here"),
     RangeNotSatisfiable: Kind(416, "range-not-satisfiable", "The range lies behind the end"),
+    HeaderTooLarge: Kind(431, "header-too-large", "The header is larger than is taken"),
+    CodingUnknown: Kind(501, "coding-unknown", "The transfer coding is not known"),
     CatalogUnavailable: Kind(503, "catalog-unavailable", "The database does not answer", _RETRY),
     TokensUnavailable: Kind(503, "catalog-unavailable", "The database does not answer", _RETRY),
     BlobsUnavailable: Kind(503, "blobs-unavailable", "The blob store does not answer", _RETRY),

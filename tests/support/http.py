@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import uvicorn
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
@@ -20,12 +19,14 @@ from archive.settings import AuthMode, Settings
 from auth import Principal
 from auth.tokens import Tokens
 from dicomweb.app import create_app
+from dicomweb.serving import Server, limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archive.archive import Archive
     from archive.blobs.location import ObjectLocation
+    from dicomweb.protocol import Limits
     from tests.support.dicom_files import MadeFile
 
 BOUNDARY = "the-boundary-of-tests"
@@ -63,20 +64,10 @@ class LiveServer:
 
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[LiveServer]:
+def running(settings: Settings, limits: Limits | None = None) -> Iterator[LiveServer]:
     """Serve the application from a thread of this process until the block ends."""
     app = create_app(settings)
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=0,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        ws="none",
-        timeout_graceful_shutdown=5,
-    )
-    server = uvicorn.Server(config)
+    server = Server(app, limits or limits_of(settings))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
