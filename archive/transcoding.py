@@ -189,10 +189,10 @@ def transcode_frame(
     CannotTranscode
         When the frame cannot be decoded, or cannot be had in that syntax.
     """
+    if wanted_uid == EXPLICIT_LITTLE:  # also from itself: one-bit frames are moved to a byte
+        return native_frame(stored, pixels, stored_uid, number=number)
     if wanted_uid == stored_uid or (stored_uid, wanted_uid) in _SAME_STREAM:
         return stored
-    if wanted_uid == EXPLICIT_LITTLE:
-        return native_frame(stored, pixels, stored_uid, number=number)
     if not can_transcode_frames(pixels, stored_uid, wanted_uid):
         raise CannotTranscode(
             f"frames stored in {stored_uid} cannot be sent in {wanted_uid}",

@@ -19,8 +19,8 @@ from archive.errors import MalformedIdentifier, MalformedRequest, NotFound
 from archive.model.frames import PixelDescription
 from archive.model.identifiers import InstancePath
 from archive.model.instances import StoredInstance
-from archive.model.transfer_syntaxes import BY_UID, OCTET_STREAM
-from archive.pixels import can_decode, native_frame
+from archive.model.transfer_syntaxes import BY_UID, ENCAPSULATED_UNCOMPRESSED, OCTET_STREAM
+from archive.transcoding import LOSSLESS_TARGETS, LOSSY_TARGETS, can_transcode_frames
 from auth import Permission, Principal
 from dicomweb.addresses import PREFIX
 from dicomweb.dependencies import ProtectedRoute
@@ -38,7 +38,6 @@ INLINE_BYTES = 1024 * 1024
 CACHE_CONTROL = (b"cache-control", b"private, max-age=86400")
 """Frames of an instance never change; a day, so that a deletion shows in the end."""
 
-ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
 _REMEMBERED_LENGTH = 512
 """Characters of Accept and query up to which a choice is remembered."""
 
@@ -191,21 +190,16 @@ class _Answer:
         return StreamedResponse(body, media_type=writer.content_type, length=length)
 
     def _contents(self) -> Iterator[bytes]:
-        stored = self._archive.frames(self._instance, self._numbers)
-        pixels = self._instance.pixels
-        if not self._form.converts or pixels is None:
-            return stored
-        uid = self._instance.transfer_syntax_uid
-        return (
-            native_frame(content, pixels, uid, number=number)
-            for number, content in zip(self._numbers, stored, strict=True)
-        )
+        wanted = self._offer.transfer_syntax
+        if not self._form.converts or wanted is None:
+            return self._archive.frames(self._instance, self._numbers)
+        return self._archive.transcoded_frames(self._instance, self._numbers, wanted)
 
 
 class FramesRoute(ProtectedRoute):
     """The route of frames; can tell by itself, at little cost, whether a request is for it."""
 
-    description = "Frames as they are stored, or decoded."
+    description = "Frames as they are stored, decoded, or in another transfer syntax."
     responses: ClassVar[dict[int | str, dict[str, Any]]] = {
         200: {"description": "The frames", "content": {"multipart/related": {}, OCTET_STREAM: {}}},
         304: {"description": "As the client has it"},
@@ -299,7 +293,7 @@ def _form(question: _Question) -> _Form:
     parameters = parse_parameters(question.query)
     syntaxes = values_of(parameters, "transfer-syntax")
     offer = choose(
-        _offers(question.uid, single=question.single),
+        _offers(question.uid, question.pixels, single=question.single),
         accept=[question.accept.decode("latin-1")],
         query=values_of(parameters, "accept"),
         transfer_syntax=syntaxes[0] if syntaxes else None,
@@ -313,13 +307,13 @@ def _form(question: _Question) -> _Form:
     return _Form(offer, content_type, converts, tag, small)
 
 
-def _offers(uid: str, *, single: bool) -> list[Offer]:
+def _offers(uid: str, pixels: PixelDescription, *, single: bool) -> list[Offer]:
     """Give the forms in which frames stored in a transfer syntax are sent, the stored one first.
 
     A stored stream goes under its own media type, and as octets when its transfer syntax or any
     (``*``) is asked for; octets without a transfer syntax are Explicit VR Little Endian (PS3.18
-    Table 8.7.3-4). A media type without one takes what is stored: of Table 8.7.3-5's defaults that
-    for image/jpeg, lossless, is not to be met in microscopy.
+    Table 8.7.3-4). A media type without one takes what is stored under it, else its default of
+    Table 8.7.3-5. Only those get a lossy syntax that is not stored who name it.
     """
     syntax = BY_UID[uid]
     forms = []
@@ -327,17 +321,26 @@ def _offers(uid: str, *, single: bool) -> list[Offer]:
         if syntax.media_type != OCTET_STREAM:
             forms.append(Offer(syntax.media_type, transfer_syntax=uid))
         forms.append(Offer(OCTET_STREAM, transfer_syntax=uid, implied=False))
-    if can_decode(uid):
+    if can_transcode_frames(pixels, uid, EXPLICIT_VR_LITTLE_ENDIAN):
         forms.append(Offer(OCTET_STREAM, transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN))
+    for wanted in (*LOSSLESS_TARGETS, *LOSSY_TARGETS):
+        if wanted != uid and can_transcode_frames(pixels, uid, wanted):
+            media_type, default = BY_UID[wanted].media_type, BY_UID[wanted].default
+            named = wanted in LOSSY_TARGETS or media_type == OCTET_STREAM
+            forms.append(
+                Offer(media_type, transfer_syntax=wanted, implied=default, named_only=named)
+            )
     multiparts = [replace(form, multipart=True) for form in forms]
     return multiparts + forms if single else multiparts
 
 
 def _converts(question: _Question, offer: Offer) -> bool:
     """Tell whether the stored bytes have to be changed for this form."""
-    if offer.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN:
+    if offer.transfer_syntax == question.uid and question.uid != EXPLICIT_VR_LITTLE_ENDIAN:
         return False
     syntax, pixels = BY_UID[question.uid], question.pixels
+    if offer.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN:
+        return True
     if syntax.encapsulated and syntax.uid != ENCAPSULATED_UNCOMPRESSED:
         return True
     if pixels.bits_allocated == 1:  # a frame need not start on a byte

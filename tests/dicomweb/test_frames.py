@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from archive.model.frames import PixelDescription
 from archive.model.transfer_syntaxes import (
     DEFLATED,
     EXPLICIT_BIG,
@@ -13,6 +14,8 @@ from archive.model.transfer_syntaxes import (
     IMPLICIT_LITTLE,
     JPEG_BASELINE,
 )
+from archive.pixels import decode_frame
+from archive.transcoding import LOSSLESS_TARGETS, LOSSY_TARGETS
 from tests.support.dicom_files import (
     encapsulated,
     jpeg_slide,
@@ -182,10 +185,11 @@ def test_lossless_streams_go_under_their_own_media_type(client: httpx.Client) ->
 @pytest.mark.parametrize(
     "accept",
     [
-        f'multipart/related; type="image/jp2"; transfer-syntax=1.2.840.10008.1.2.4.90',  # noqa: F541
+        'multipart/related; type="image/jpx"; transfer-syntax=1.2.840.10008.1.2.4.92',
         "image/png",
         "text/html",
-        'multipart/related; type="image/jpeg"; transfer-syntax=1.2.840.10008.1.2.4.70',
+        'multipart/related; type="image/jpeg"; transfer-syntax=1.2.840.10008.1.2.4.51',
+        'multipart/related; type="video/mp4"',
     ],
 )
 def test_a_form_that_is_not_available_is_406(client: httpx.Client, accept: str) -> None:
@@ -195,6 +199,62 @@ def test_a_form_that_is_not_available_is_406(client: httpx.Client, accept: str) 
     assert answer.status_code == 406
     assert answer.headers["content-type"] == "application/problem+json"
     assert any(JPEG_BASELINE in form for form in answer.json()["available"])
+
+
+@pytest.mark.parametrize(
+    ("accept", "part_type"),
+    [
+        ("image/jp2", "image/jp2; transfer-syntax=1.2.840.10008.1.2.4.90"),
+        ("image/jls", "image/jls; transfer-syntax=1.2.840.10008.1.2.4.80"),
+        ("image/jphc", "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.201"),
+        ("image/dicom-rle", "image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5"),
+        ("image/jpeg", "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.70"),
+        (f"image/jpeg; transfer-syntax={JPEG_BASELINE}", None),
+        ("image/jp2; transfer-syntax=1.2.840.10008.1.2.4.91", None),
+        ("image/jls; transfer-syntax=1.2.840.10008.1.2.4.81", None),
+        ("image/jphc; transfer-syntax=1.2.840.10008.1.2.4.203", None),
+        (f"{OCTETS}; transfer-syntax=1.2.840.10008.1.2.8.1", None),
+    ],
+)
+def test_frames_come_in_the_syntax_that_is_asked_for(
+    client: httpx.Client, accept: str, part_type: str | None
+) -> None:
+    slide = native_slide()
+    store(client, slide)
+    assert slide.pixels is not None
+    pixels = PixelDescription(16, 16, 6, 3, "RGB", 8, 8, 0, 0, "PixelData")
+    single = get(client, f"{path_of(slide)}/frames/5", accept)
+    assert single.headers["content-type"] == (part_type or accept)
+    several = get(client, f"{path_of(slide)}/frames/5,1", as_multipart(accept))
+    (kind, first), (_, second) = parts_of(several)
+    assert kind == single.headers["content-type"]
+    assert first == single.content
+    uid = kind.rpartition("=")[2]
+    for number, content in ((5, first), (1, second)):
+        shown = decode_frame(content, pixels, uid)
+        apart = np.abs(shown.astype(int) - slide.pixels[number - 1].astype(int)).max()
+        assert apart <= (8 if uid in LOSSY_TARGETS else 0)
+
+
+def as_multipart(accept: str) -> str:
+    name, separator, syntax = accept.partition(";")
+    return f'multipart/related; type="{name}"{separator}{syntax}'
+
+
+@pytest.mark.parametrize("accept", ["image/jpeg", "image/*", "image/jp2; transfer-syntax=*"])
+def test_nobody_gets_a_lossy_syntax_who_does_not_name_it(client: httpx.Client, accept: str) -> None:
+    slide = native_slide()
+    store(client, slide)
+    answer = get(client, f"{path_of(slide)}/frames/1", accept)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].rpartition("=")[2] in LOSSLESS_TARGETS
+
+
+def test_what_is_stored_goes_before_what_is_made(client: httpx.Client) -> None:
+    slide = native_slide()
+    store(client, slide)
+    answer = get(client, f"{path_of(slide)}/frames/1", f"image/jp2, {OCTETS}, image/jls")
+    assert answer.content == slide.frames[0]
 
 
 def test_a_single_part_cannot_hold_several_frames(client: httpx.Client) -> None:
