@@ -1,7 +1,7 @@
 """Blobs as objects in a bucket of MinIO, or of anything else that speaks S3.
 
-The SDK signs and sends; this module decides what is asked, how often and for how long, and turns
-what goes wrong into errors of the archive.
+The SDK signs and sends, but for ranged reads that go well (see `range_client`); this module decides
+what is asked, how often and for how long, and turns what goes wrong into errors of the archive.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from minio.error import MinioException, S3Error, ServerError
 from archive.blobs.keys import check_key, is_key
 from archive.blobs.location import ObjectLocation
 from archive.blobs.object_reader import ObjectReader
+from archive.blobs.range_client import RangeClient, RangeRead
 from archive.blobs.spans import read_merged
 from archive.blobs.staging import hash_file
 from archive.blobs.store import BlobStat
@@ -90,6 +91,12 @@ class ObjectStoreBlobs:
             region=location.region,
             http_client=self._http,
         )
+        self._ranges = RangeClient(
+            location,
+            connections=CONNECTIONS,
+            connect_seconds=CONNECT_SECONDS,
+            read_seconds=READ_SECONDS,
+        )
         self.check()
 
     def put(self, key: BlobKey, staged: StagedFile) -> None:
@@ -124,7 +131,12 @@ class ObjectStoreBlobs:
         check_key(key)
 
         def read_one(span: ByteSpan) -> bytes:
-            return self._read_range(key, span)
+            if span.length == 0:  # HTTP knows no empty range
+                return b""
+            content = self.read_range(key, span).content
+            if len(content) != span.length:
+                raise too_short(key)
+            return bytes(content)
 
         return read_merged(spans, read_one, maximum_gap_bytes=MAXIMUM_GAP_BYTES)
 
@@ -183,25 +195,40 @@ class ObjectStoreBlobs:
 
     def close(self) -> None:
         """Close the connections."""
+        self._ranges.close()
         self._http.clear()
 
-    def _read_range(self, key: BlobKey, span: ByteSpan) -> bytes:
-        if span.length == 0:  # HTTP knows no empty range
-            return b""
+    def read_range(self, key: BlobKey, span: ByteSpan) -> RangeRead:
+        """Read a span that is not empty and may end behind the blob, in one request.
+
+        Raises
+        ------
+        BlobMissing
+            When there is no such blob.
+        FixityFailure
+            When the blob ends before the span begins.
+        """
+        check_key(key)
         with self._reporting(key):
-            response = self._client.get_object(
-                self._location.bucket, self._prefix + key, span.offset, span.length
-            )
-            try:
-                content = response.read()
-            except BaseException:
-                response.close()  # half an answer is in it: this connection is not used again
-                raise
-            finally:
-                response.release_conn()
-        if len(content) != span.length:
-            raise _too_short(key)
-        return content
+            found = self._ranges.get(self._prefix + key, span)
+            return self._read_range_by_sdk(key, span) if found is None else found
+
+    def _read_range_by_sdk(self, key: BlobKey, span: ByteSpan) -> RangeRead:
+        response = self._client.get_object(
+            self._location.bucket, self._prefix + key, span.offset, span.length
+        )
+        try:
+            content = response.read()
+        except BaseException:
+            response.close()  # half an answer is in it: this connection is not used again
+            raise
+        finally:
+            response.release_conn()
+        size = response.headers.get("Content-Range", "").rpartition("/")[2]
+        if not size.isdigit():
+            message = f"the object store did not say which range of blob {key} it gave"
+            raise BlobsUnavailable(message)
+        return RangeRead(memoryview(content), int(size))
 
     def _check_as_staged(self, key: BlobKey, staged: StagedFile) -> None:
         """Refuse a file that was altered after it was hashed.
@@ -224,7 +251,7 @@ class ObjectStoreBlobs:
             if error.code in _MISSING and key is not None:
                 raise BlobMissing(key) from error
             if error.code == "InvalidRange" and key is not None:
-                raise _too_short(key) from error
+                raise too_short(key) from error
             way_out = (
                 "; look at COVERSLIP_S3_ACCESS_KEY and COVERSLIP_S3_SECRET_KEY"
                 if error.code in _DENIED
@@ -250,5 +277,6 @@ def part_bytes(size: int) -> int:
     return max(PART_BYTES, -(-least // mebibyte) * mebibyte)
 
 
-def _too_short(key: BlobKey) -> FixityFailure:
+def too_short(key: BlobKey) -> FixityFailure:
+    """Give the error for a blob that ends before what should be in it."""
     return FixityFailure(f"blob {key} is shorter than the catalog expects; run `coverslip verify`")
