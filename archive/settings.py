@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from archive.blobs.location import (
     BlobLocation,
+    CacheLocation,
     FolderLocation,
     ObjectLocation,
     check_endpoint,
@@ -34,6 +35,8 @@ PREFIX = "COVERSLIP_"
 
 MIB = 1024**2
 GIB = 1024**3
+LEAST_CACHE_BYTES = 16 * MIB
+"""Below this a block cache would forget one frame for the next."""
 
 
 class AuthMode(StrEnum):
@@ -80,6 +83,14 @@ def _network(text: str) -> str:
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _cache_size(size: ByteSize) -> ByteSize:
+    """Check the size of the block cache: a few frames at least, or none."""
+    if size != 0 and size < LEAST_CACHE_BYTES:
+        message = f"must be 0, or at least {LEAST_CACHE_BYTES // MIB} MiB"
+        raise ValueError(message)
+    return size
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -179,6 +190,14 @@ class Settings(BaseSettings):
     locate_cache_seconds: float = Field(default=3.0, ge=0, le=60)
     """Seconds for which it is believed where an instance lies; one that another process deleted
     is served that long."""
+
+    block_cache_bytes: Annotated[ByteSize, AfterValidator(_cache_size)] = ByteSize(10 * GIB)
+    """Disk for blocks of what is read from an object store, in bytes, for all processes together;
+    0 keeps none. Taken as it fills, never the last GiB of the disk. A folder of blobs needs no
+    such cache and has none."""
+    block_cache: Folder | None = None
+    """Folder of that cache, best on a fast disk of this machine. Unset: `block-cache` in the data
+    folder."""
 
     # how slides are converted
     conversion_memory_bytes: ByteSize = Field(default=ByteSize(4 * GIB), ge=ByteSize(256 * MIB))
@@ -285,7 +304,16 @@ class Settings(BaseSettings):
             access_key=self.s3_access_key or "",
             secret_key=self.s3_secret_key.get_secret_value() if self.s3_secret_key else "",
             region=self.s3_region,
+            cache=self.block_cache_location,
         )
+
+    @property
+    def block_cache_location(self) -> CacheLocation | None:
+        """Where blocks of an object store's blobs are kept on this machine."""
+        if self.block_cache_bytes == 0:
+            return None
+        folder = self.block_cache or self.data_dir / "block-cache"
+        return CacheLocation(folder, int(self.block_cache_bytes))
 
     @property
     def local_url(self) -> str:

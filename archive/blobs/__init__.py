@@ -2,7 +2,7 @@
 
 from archive.blobs.filesystem import FilesystemBlobs
 from archive.blobs.keys import is_key, new_key, sha256_of_key
-from archive.blobs.location import BlobLocation, FolderLocation, ObjectLocation
+from archive.blobs.location import BlobLocation, CacheLocation, FolderLocation, ObjectLocation
 from archive.blobs.opening import open_blobs
 from archive.blobs.staging import Staging, StagingWriter, hash_file
 from archive.blobs.store import BlobStat, BlobStore, SupportsImmediateRead, SupportsLocalPath
@@ -11,6 +11,7 @@ __all__ = [
     "BlobLocation",
     "BlobStat",
     "BlobStore",
+    "CacheLocation",
     "FilesystemBlobs",
     "FolderLocation",
     "ObjectLocation",

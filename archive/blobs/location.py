@@ -20,6 +20,14 @@ class FolderLocation:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheLocation:
+    """Blocks of blobs are kept below one folder of this machine."""
+
+    folder: Path
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectLocation:
     """Blobs are objects below one prefix of a bucket."""
 
@@ -31,6 +39,8 @@ class ObjectLocation:
     access_key: str
     secret_key: str
     region: str
+    cache: CacheLocation | None = None
+    """Where blocks of what is read are kept."""
 
     def __repr__(self) -> str:  # no key in a log, ever
         return f"ObjectLocation({self.endpoint}, s3://{self.bucket}/{self.prefix})"

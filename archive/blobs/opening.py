@@ -12,4 +12,15 @@ def open_blobs(location: BlobLocation) -> BlobStore:
     # The SDK takes a quarter of a second to import, which an archive in a folder need not wait for.
     from archive.blobs.object_store import ObjectStoreBlobs
 
-    return ObjectStoreBlobs(location)
+    origin = ObjectStoreBlobs(location)
+    if location.cache is None:
+        return origin
+    from archive.blobs.block_cache import BlockCache
+    from archive.blobs.cached import CachedBlobs
+
+    try:
+        cache = BlockCache(location.cache.folder, location.cache.limit_bytes)
+    except BaseException:
+        origin.close()
+        raise
+    return CachedBlobs(origin, cache)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ByteSize, SecretStr, ValidationError
 
-from archive.blobs import FolderLocation, ObjectLocation
+from archive.blobs import CacheLocation, FolderLocation, ObjectLocation
 from archive.errors import UnsafeSettings
 from archive.settings import AuthMode, Settings, is_loopback
 
@@ -77,7 +77,25 @@ def test_a_bucket_with_endpoint_and_keys_is_a_location() -> None:
         "access",
         "very-secret",
         "us-east-1",
+        CacheLocation(Path("coverslip-data/block-cache").absolute(), 10 * 1024**3),
     )
+
+
+def test_a_block_cache_can_be_switched_off_and_put_elsewhere(tmp_path: Path) -> None:
+    off = Settings(**S3, block_cache_bytes=ByteSize(0)).blob_location
+    assert isinstance(off, ObjectLocation)
+    assert off.cache is None
+    there = Settings(
+        **S3, block_cache_bytes=ByteSize(64 * 1024**2), block_cache=tmp_path
+    ).blob_location
+    assert isinstance(there, ObjectLocation)
+    assert there.cache == CacheLocation(tmp_path, 64 * 1024**2)
+
+
+@pytest.mark.parametrize("size", [1, 15 * 1024**2, -1])
+def test_a_block_cache_that_could_hold_nothing_is_refused(size: int) -> None:
+    with pytest.raises(ValidationError):
+        Settings(block_cache_bytes=ByteSize(size))
 
 
 @pytest.mark.parametrize("missing", ["s3_endpoint", "s3_access_key", "s3_secret_key"])

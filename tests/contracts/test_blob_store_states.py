@@ -19,6 +19,8 @@ from hypothesis.stateful import (
 )
 
 from archive.blobs import BlobStore, FilesystemBlobs, Staging, new_key
+from archive.blobs.block_cache import MINIMUM_BYTES, BlockCache
+from archive.blobs.cached import CachedBlobs
 from archive.blobs.object_store import ObjectStoreBlobs
 from archive.errors import BlobExists, BlobMissing, FixityFailure
 from archive.model.frames import ByteSpan
@@ -120,5 +122,20 @@ def test_a_bucket_behaves_like_a_dictionary(minio_server: MinioServer) -> None:
 
     run_state_machine_as_test(
         lambda: Store(open_bucket),  # type: ignore[arg-type]  # any maker of machines will do
+        settings=settings(max_examples=10, stateful_step_count=20, deadline=None, database=None),
+    )
+
+
+def test_a_bucket_behind_a_cache_behaves_like_a_dictionary(minio_server: MinioServer) -> None:
+    locations = {}
+
+    def open_cached(folder: Path) -> BlobStore:
+        if folder not in locations:
+            locations[folder] = minio_server.bucket()
+        cache = BlockCache(folder / "cache", MINIMUM_BYTES)  # eight blocks, so that some must go
+        return CachedBlobs(ObjectStoreBlobs(locations[folder]), cache)
+
+    run_state_machine_as_test(
+        lambda: Store(open_cached),  # type: ignore[arg-type]  # any maker of machines will do
         settings=settings(max_examples=10, stateful_step_count=20, deadline=None, database=None),
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archive.blobs import BlobStore, FilesystemBlobs, Staging
+from archive.blobs.block_cache import MINIMUM_BYTES, BlockCache
+from archive.blobs.cached import CachedBlobs
 from archive.blobs.object_store import ObjectStoreBlobs
 from archive.blobs.store import SupportsImmediateRead, SupportsLocalPath
 from archive.errors import BlobMissing
@@ -61,6 +63,30 @@ class TestABucket(BlobStoreContract):
         blobs = ObjectStoreBlobs(minio_server.bucket())
         yield blobs
         blobs.close()
+
+    def test_it_has_no_local_paths(self, blobs: BlobStore) -> None:
+        assert not isinstance(blobs, SupportsLocalPath)
+
+
+class TestABucketBehindACache(BlobStoreContract):
+    """A bucket, and a cache that is smaller than the large blob."""
+
+    @pytest.fixture
+    def blobs(self, minio_server: MinioServer, tmp_path: Path) -> Iterator[BlobStore]:
+        cache = BlockCache(tmp_path / "cache", 4 * MINIMUM_BYTES)
+        blobs = CachedBlobs(ObjectStoreBlobs(minio_server.bucket()), cache)
+        yield blobs
+        blobs.close()
+
+    def test_it_reads_without_waiting_what_was_read_before(
+        self, blobs: BlobStore, staging: Staging
+    ) -> None:
+        key = self.put(blobs, staging, CONTENT)
+        assert isinstance(blobs, SupportsImmediateRead)
+        wanted = [ByteSpan(7, 9), ByteSpan(0, 2)]
+        assert blobs.read_now(key, wanted) is None
+        found = blobs.read(key, wanted)
+        assert blobs.read_now(key, wanted) == found == [CONTENT[7:16], CONTENT[:2]]
 
     def test_it_has_no_local_paths(self, blobs: BlobStore) -> None:
         assert not isinstance(blobs, SupportsLocalPath)

@@ -1,0 +1,243 @@
+"""An object store with some of its blocks on a disk of this machine.
+
+Reading a span goes by way of the cache and fills it. `open` does not: who reads a blob from end to
+end to prove it, export it or send it must see the blob itself, and would only push out what others
+look at.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from itertools import batched, chain, groupby, islice
+from typing import BinaryIO, NamedTuple, Protocol
+
+from archive.blobs.block_cache import BLOCK_BYTES, BlockCache, CacheEvent
+from archive.blobs.block_flights import BlockFlights
+from archive.blobs.object_store import too_short
+from archive.blobs.range_client import RangeRead
+from archive.blobs.store import BlobStat, BlobStore
+from archive.errors import BlobMissing
+from archive.model.frames import ByteSpan
+from archive.model.instances import BlobKey, StagedFile
+
+PARALLEL_READS = 16
+"""Requests that one process has on their way at once for reads of several blocks."""
+
+RUN_BLOCKS = 16
+"""Neighbouring blocks are fetched by one request up to so many, 4 MiB: twice that was no faster."""
+
+BATCH_BLOCKS = 64
+"""Blocks of one read that are in memory at once, 16 MiB."""
+
+
+class RangedBlobs(BlobStore, Protocol):
+    """A `BlobStore` that can be asked for a range without knowing where the blob ends."""
+
+    def read_range(self, key: BlobKey, span: ByteSpan) -> RangeRead:
+        """Read a span that may end behind the blob, in one request."""
+        ...
+
+
+class _Piece(NamedTuple):
+    """The part of a wanted span that lies in one block."""
+
+    number: int
+    """Of the block, zero-based."""
+    begin: int
+    """Bytes from the start of the block."""
+    end: int
+
+
+class CachedBlobs:
+    """A `BlobStore` before another one; see there for the contract.
+
+    Also `SupportsImmediateRead` and `SupportsObservation`.
+
+    Parameters
+    ----------
+    origin
+        Where the blobs are. It is closed along with this store.
+    cache
+        Closed along with this store, too.
+    """
+
+    def __init__(self, origin: RangedBlobs, cache: BlockCache) -> None:
+        self._origin = origin
+        self._cache = cache
+        self._flights = BlockFlights()
+        self._pool = ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="blocks")
+
+    def observe(self, count: Callable[[CacheEvent, int], None]) -> None:
+        """Have `count` told what happens in the cache (see `SupportsObservation`)."""
+        self._cache.count = count
+
+    def put(self, key: BlobKey, staged: StagedFile) -> None:
+        """Keep `staged` as `key` (see `BlobStore.put`)."""
+        self._origin.put(key, staged)
+
+    def read_now(self, key: BlobKey, spans: Sequence[ByteSpan]) -> list[bytes] | None:
+        """Read spans that the cache holds (see `SupportsImmediateRead`)."""
+        contents = []
+        for span in spans:
+            for piece in _pieces(span):
+                content = self._held(key, piece)
+                if content is None:
+                    return None
+                contents.append(content)
+        self._count_hits(contents)
+        return _joined(spans, contents)
+
+    def read(self, key: BlobKey, spans: Sequence[ByteSpan]) -> list[bytes]:
+        """Read spans (see `BlobStore.read`); what the cache lacks is fetched in whole blocks."""
+        pieces = [piece for span in spans for piece in _pieces(span)]
+        contents = [b""] * len(pieces)
+        for batch in _batches(pieces):
+            missing = []
+            for at in batch:
+                content = self._held(key, pieces[at])
+                if content is None:
+                    missing.append(at)
+                else:
+                    contents[at] = content
+                    self._count_hits([content])
+            blocks = self._fetch(key, sorted({pieces[at].number for at in missing}))
+            for at in missing:
+                contents[at] = _cut(key, pieces[at], blocks)
+        return _joined(spans, contents)
+
+    def open(self, key: BlobKey) -> AbstractContextManager[BinaryIO]:
+        """Open the blob itself, past the cache (see `BlobStore.open`)."""
+        return self._origin.open(key)
+
+    def stat(self, key: BlobKey) -> BlobStat:
+        """Give size and age (see `BlobStore.stat`)."""
+        return self._origin.stat(key)
+
+    def delete(self, key: BlobKey) -> None:
+        """Remove a blob, and what the cache has of it (see `BlobStore.delete`).
+
+        Another machine's cache may hold some of it until it is pushed out. Nobody asks for it
+        there: what is no longer in the catalog is not read.
+        """
+        size = 0
+        with suppress(BlobMissing):
+            size = self._origin.stat(key).size
+        self._origin.delete(key)
+        self._cache.drop(key, size)
+
+    def keys(self, prefix: str = "") -> Iterator[BlobKey]:
+        """Give the keys (see `BlobStore.keys`)."""
+        return self._origin.keys(prefix)
+
+    def check(self) -> None:
+        """Raise `BlobsUnavailable` unless the store itself answers (see `BlobStore.check`)."""
+        self._origin.check()
+
+    def close(self) -> None:
+        """Close the store, then the cache."""
+        self._pool.shutdown()
+        self._origin.close()
+        self._cache.close()
+
+    def _held(self, key: BlobKey, piece: _Piece) -> bytes | None:
+        held = self._cache.find(key, piece.number)
+        if held is None:
+            return None
+        if piece.end > held.length:
+            raise too_short(key)
+        return self._cache.read(held, piece.begin, piece.end)
+
+    def _whole(self, key: BlobKey, number: int) -> bytes | None:
+        held = self._cache.find(key, number)
+        return None if held is None else self._cache.read(held, 0, held.length)
+
+    def _count_hits(self, contents: Sequence[bytes]) -> None:
+        self._cache.count(CacheEvent.HIT, len(contents))
+        self._cache.count(CacheEvent.SERVED_BYTES, sum(map(len, contents)))
+
+    def _fetch(self, key: BlobKey, numbers: Sequence[int]) -> Mapping[int, memoryview]:
+        """Fetch blocks, or wait for those who fetch them already."""
+        flights, mine = self._flights.claim(key, numbers)
+        missing = []
+        for number in mine:  # who was faster may have landed it since it was looked for
+            content = self._whole(key, number)
+            if content is None:
+                missing.append(number)
+            else:
+                self._flights.land(key, number, memoryview(content))
+        here, *elsewhere = _runs(missing) or [range(0)]
+        for run in elsewhere:
+            try:
+                self._pool.submit(self._fetch_run, key, run)
+            except RuntimeError:  # the store is being closed: nothing that was claimed may hang
+                self._fetch_run(key, run)
+        self._fetch_run(key, here)
+        return {number: flight.result() for number, flight in flights.items()}
+
+    def _fetch_run(self, key: BlobKey, run: range) -> None:
+        """Fetch neighbouring blocks by one request, keep them, and hand them to who waits."""
+        if not run:
+            return
+        waiting = list(run)
+        try:
+            found = self._origin.read_range(
+                key, ByteSpan(run.start * BLOCK_BYTES, len(run) * BLOCK_BYTES)
+            )
+            self._cache.count(CacheEvent.MISS, len(run))
+            self._cache.count(CacheEvent.FETCHED_BYTES, len(found.content))
+            for number in run:
+                first = (number - run.start) * BLOCK_BYTES
+                content = found.content[first : first + BLOCK_BYTES]
+                if content:
+                    self._cache.put(key, number, content, found.blob_size)
+                waiting.remove(number)
+                self._flights.land(key, number, content)
+        except BaseException as error:  # noqa: BLE001 — goes to everybody who waits, the caller too
+            self._flights.fail(key, waiting, error)
+
+
+def _pieces(span: ByteSpan) -> list[_Piece]:
+    """Cut a span at the edges of blocks; an empty one has no pieces."""
+    first, last = span.offset // BLOCK_BYTES, -(-span.end // BLOCK_BYTES)
+    if span.length == 0:
+        return []
+    return [
+        _Piece(
+            number,
+            max(span.offset - number * BLOCK_BYTES, 0),
+            min(span.end - number * BLOCK_BYTES, BLOCK_BYTES),
+        )
+        for number in range(first, last)
+    ]
+
+
+def _batches(pieces: Sequence[_Piece]) -> Iterator[list[int]]:
+    """Give indexes of pieces by ascending block, those of a bounded number of blocks at a time."""
+    ascending = sorted(range(len(pieces)), key=lambda at: pieces[at].number)
+    by_block = (list(group) for _, group in groupby(ascending, lambda at: pieces[at].number))
+    for some in batched(by_block, BATCH_BLOCKS):
+        yield list(chain.from_iterable(some))
+
+
+def _runs(numbers: Sequence[int]) -> list[range]:
+    """Join ascending numbers that follow on each other, so many at most."""
+    runs: list[range] = []
+    for number in numbers:
+        if runs and runs[-1].stop == number and len(runs[-1]) < RUN_BLOCKS:
+            runs[-1] = range(runs[-1].start, number + 1)
+        else:
+            runs.append(range(number, number + 1))
+    return runs
+
+
+def _cut(key: BlobKey, piece: _Piece, blocks: Mapping[int, memoryview]) -> bytes:
+    content = blocks[piece.number]
+    if piece.end > len(content):
+        raise too_short(key)
+    return bytes(content[piece.begin : piece.end])
+
+
+def _joined(spans: Sequence[ByteSpan], contents: Sequence[bytes]) -> list[bytes]:
+    """Put the pieces of each span together again."""
+    rest = iter(contents)
+    return [b"".join(islice(rest, len(_pieces(span)))) for span in spans]
