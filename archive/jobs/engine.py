@@ -130,7 +130,13 @@ class Jobs:
         self._app = _app(database)
 
     def enqueue(
-        self, session: Session, task: str, arguments: Mapping[str, Any], *, key: str
+        self,
+        session: Session,
+        task: str,
+        arguments: Mapping[str, Any],
+        *,
+        key: str,
+        not_before: datetime | None = None,
     ) -> None:
         """Enqueue a job in the transaction of `session`: with it, or not at all.
 
@@ -139,13 +145,21 @@ class Jobs:
         key
             What the job works on. Two jobs of one key never run at the same time, and one that
             still waits is not enqueued again.
+        not_before
+            UTC; when it is to be done, at once if left out.
         """
-        connection = session.connection().connection.driver_connection
-        deferrer = self._app.configure_task(
-            task, queue=_QUEUE, lock=key, queueing_lock=key, connection=connection
-        )
         try:
             with session.begin_nested():
+                # Taken within: the savepoint is made when the session's connection is asked for,
+                # and without one the refusal of a second job would end the whole transaction.
+                deferrer = self._app.configure_task(
+                    task,
+                    queue=_QUEUE,
+                    lock=key,
+                    queueing_lock=key,
+                    schedule_at=not_before,
+                    connection=session.connection().connection.driver_connection,
+                )
                 deferrer.defer(**arguments)
         except failures.AlreadyEnqueued:
             _log.debug("a job for %s waits already", key)

@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from archive.archive import Archive, open_archive
+from archive.catalog import audit
 from archive.errors import NotFound
-from archive.jobs.engine import apply_schema
+from archive.jobs.engine import Jobs, apply_schema
 from archive.model.attributes import Level
 from archive.model.query import Query
 from archive.model.slides import SlideRecord, SlideState
@@ -107,6 +108,20 @@ def test_a_slide_that_was_given_is_converted_and_stored(
     with archive.database.begin() as session:
         by = session.scalars(text("SELECT DISTINCT principal_id FROM audit_events")).all()
     assert by == [BY.id]
+
+
+def test_a_second_job_of_one_key_leaves_the_transaction_it_is_asked_in_whole(
+    archive: Archive,
+) -> None:
+    jobs = Jobs(archive.database)
+    for reason in ("first", "second"):
+        with archive.database.begin() as session:
+            audit.record(session, reason, by=BY, now=archive.stores.now())
+            jobs.enqueue(session, "nothing", {}, key="the same")
+    with archive.database.begin() as session:
+        actions = session.scalars(text("SELECT action FROM audit_events ORDER BY id")).all()
+        waiting = session.execute(text("SELECT count(*) FROM procrastinate_jobs")).scalar_one()
+    assert (actions, waiting) == (["first", "second"], 1)
 
 
 def test_a_slide_given_twice_is_converted_once_and_again_when_it_is_done(
