@@ -36,6 +36,10 @@ class NotFound(ArchiveError):
     """Not here, or not visible to the one who asks; the two cannot be told apart."""
 
 
+class Gone(NotFound):
+    """It was here and has been deleted (PS3.18 Table 8.5-1, 410)."""
+
+
 class FrameNotFound(NotFound):
     """The instance has no frame of that number."""
 

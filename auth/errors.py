@@ -10,11 +10,17 @@ class AuthError(Exception):
 class Unauthenticated(AuthError):
     """Nobody known is asking: no token, or one that is wrong, expired or revoked.
 
-    The four cannot be told apart from outside, so that a guess teaches nothing.
+    The last three cannot be told apart from outside, so that a guess teaches nothing.
+
+    Attributes
+    ----------
+    shown
+        Whether a token was shown, right or wrong (RFC 6750 §3.1).
     """
 
-    def __init__(self, message: str = "a valid API token is needed") -> None:
+    def __init__(self, message: str = "a valid API token is needed", *, shown: bool = True) -> None:
         super().__init__(message)
+        self.shown = shown
 
 
 class Forbidden(AuthError):

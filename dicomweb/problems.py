@@ -22,6 +22,7 @@ from archive.errors import (
     CatalogUnavailable,
     FixityFailure,
     FrameNotFound,
+    Gone,
     InstanceConflict,
     InvalidInstance,
     MalformedIdentifier,
@@ -90,15 +91,11 @@ KINDS: Mapping[type[Exception], Kind] = {
     MalformedQuery: Kind(400, "malformed-query", "A query parameter is not well formed"),
     MalformedIdentifier: Kind(400, "malformed-identifier", "An identifier is not a UID"),
     InvalidInstance: Kind(400, "invalid-instance", "The content is not a DICOM instance"),
-    Unauthenticated: Kind(
-        401,
-        "unauthenticated",
-        "A token is needed",
-        {"WWW-Authenticate": 'Bearer realm="coverslip", error="invalid_token"'},
-    ),
+    Unauthenticated: Kind(401, "unauthenticated", "A token is needed"),
     Forbidden: Kind(403, "forbidden", "A permission is lacking"),
     ForeignRequest: Kind(403, "foreign-request", "The request is not from this machine"),
     NotFound: Kind(404, "not-found", "There is no such resource"),
+    Gone: Kind(410, "gone", "The resource has been deleted"),
     FrameNotFound: Kind(404, "frame-not-found", "The instance has no such frame"),
     BulkDataNotFound: Kind(404, "bulk-data-not-found", "The instance has no such bulk data"),
     NotAcceptable: Kind(406, "not-acceptable", "Nothing acceptable is available"),
@@ -172,12 +169,24 @@ def answer(error: Exception) -> Response:
         _log_alarm(error)
     elif kind.status >= 500:
         logger.warning("%s: %s", type(error).__name__, error)
-    headers = {}
+    headers = _challenge(error)
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     available = list(error.available) if isinstance(error, NotAcceptable) else None
     detail = str(error) if kind.told else None
     return problem(kind, detail, headers=headers, available=available)
+
+
+def _challenge(error: Exception) -> dict[str, str]:
+    """Say how to authenticate, and what was wrong with a token that was shown (RFC 6750 §3)."""
+    challenge = 'Bearer realm="coverslip"'
+    if isinstance(error, Forbidden):
+        challenge += f', error="insufficient_scope", scope="{error.permission.value}"'
+    elif not isinstance(error, Unauthenticated):
+        return {}
+    elif error.shown:
+        challenge += ', error="invalid_token"'
+    return {"WWW-Authenticate": challenge}
 
 
 def _of_router(error: HTTPException) -> Response:

@@ -87,7 +87,8 @@ class Services:
 def _bearer(authorization: str | None) -> str:
     """Give the token of an Authorization field (RFC 6750 §2.1)."""
     if authorization is None:
-        raise Unauthenticated
-    if not authorization[: len(_BEARER)].lower() == _BEARER:
-        raise Unauthenticated("the Authorization header has to be of the form 'Bearer <token>'")
+        raise Unauthenticated("an API token is needed", shown=False)
+    if authorization[: len(_BEARER)].lower() != _BEARER:
+        message = "the Authorization header has to be of the form 'Bearer <token>'"
+        raise Unauthenticated(message, shown=False)
     return authorization[len(_BEARER) :].strip()

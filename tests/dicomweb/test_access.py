@@ -104,6 +104,19 @@ def test_a_wrong_token_is_401(closed: LiveServer, header: str) -> None:
     assert answer.status_code == 401
 
 
+def test_a_token_that_is_wrong_is_told_from_one_that_is_missing(closed: LiveServer) -> None:
+    for headers, told in (
+        ({}, False),
+        ({"authorization": "Basic dTpw"}, False),
+        ({"authorization": "Bearer x"}, True),
+        ({"authorization": "Bearer cvs_" + "A" * 43}, True),
+    ):
+        answer = httpx.get(f"{closed.dicomweb}/studies", headers=headers)
+        challenge = answer.headers["www-authenticate"]
+        assert challenge.startswith('Bearer realm="coverslip"')
+        assert ('error="invalid_token"' in challenge) == told  # RFC 6750 §3.1
+
+
 def test_a_role_opens_what_it_allows_and_nothing_else(closed: LiveServer) -> None:
     slide = jpeg_slide()
     with httpx.Client(base_url=closed.url) as client:
