@@ -5,22 +5,25 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from types import TracebackType
 from typing import BinaryIO, Self
 from uuid import UUID
 
 from pydicom.dataset import Dataset
+from sqlalchemy.orm import Session
 
 from archive.blobs import BlobStore, Staging, open_blobs
 from archive.catalog import audit, slides
 from archive.catalog import search as catalog_search
 from archive.catalog.database import Database, SchemaStep, open_database
 from archive.catalog.paging import PageEnds
+from archive.deletion import Deletions
+from archive.deletion import delete as delete_resource
 from archive.errors import CannotTranscode, NotFound
 from archive.jobs import engine
-from archive.jobs.tasks import INGEST
+from archive.jobs.tasks import INGEST, SETTLE
 from archive.model.frames import ByteSpan
 from archive.model.identifiers import InstancePath, ResourcePath, StudyUid
 from archive.model.instances import Origin, StagedFile, StoredInstance, StoreOutcome, StoreStatus
@@ -80,6 +83,8 @@ class Archive:
         self._page_ends = PageEnds()
         limits = HeaderLimits(header_bytes=int(settings.max_header_bytes))
         self.stores = Stores(database, blobs, staging, limits, now)
+        grace = timedelta(days=settings.deletion_grace_days)
+        self.deletions = Deletions(database, blobs, staging, self._settle_later, grace, now)
         self._retriever = Retriever(
             database,
             blobs,
@@ -127,6 +132,16 @@ class Archive:
         if outcome.path is not None and outcome.status is StoreStatus.STORED:
             self._retriever.forget(outcome.path)
         return outcome
+
+    def delete(self, resource: ResourcePath, *, by: Principal, reason: str) -> None:
+        """Delete a study, a series or an instance (see `archive.deletion.delete`)."""
+        for path in delete_resource(self.deletions, resource, by=by, reason=reason):
+            self._retriever.forget(path)
+
+    def _settle_later(self, session: Session, deletion: UUID, time: datetime) -> None:
+        key = f"deletion-{deletion}-{time.isoformat()}"
+        arguments = {"deletion": str(deletion)}
+        self._jobs.enqueue(session, SETTLE, arguments, key=key, not_before=time)
 
     # --- finding ----------------------------------------------------------------------------------
 

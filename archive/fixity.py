@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import IntegrityError
 
-from archive.blobs import SupportsLocalPath, hash_file, sha256_of_key
-from archive.catalog import audit, rebuilding
+from archive import deletion
+from archive.blobs import SupportsLocalPath, hash_file, is_record_key, sha256_of_key
+from archive.catalog import audit, rebuilding, tombstones
 from archive.catalog.lookup import KeptBlob, blobs_after, find_by_uid, is_kept, which_are_kept
 from archive.errors import BlobMissing, InvalidInstance
 from archive.model.identifiers import InstancePath
@@ -84,6 +85,8 @@ class VerifyReport:
     """Blobs that no instance has: litter of stores that were cut off. They harm nobody."""
     young: int = 0
     """Blobs without an instance that may be on their way in."""
+    deleted: int = 0
+    """Blobs of deletions that wait for their day."""
 
     @property
     def ok(self) -> bool:
@@ -100,6 +103,10 @@ class RebuildReport:
     present: int = 0
     """Instances that a run before this one had indexed already."""
     bytes_read: int = 0
+    deleted: int = 0
+    """Blobs of deletions, and the records of these; left out."""
+    restored: int = 0
+    """Deletions that the database had lost."""
     altered: Findings = field(default_factory=Findings)
     """Blobs that are not what their key says; left out."""
     unreadable: Findings = field(default_factory=Findings)
@@ -146,8 +153,10 @@ def verify(
     for keys in batched(archive.blobs.keys(), _BATCH):
         with archive.database.begin() as session:
             kept_keys = which_are_kept(session, keys)
+            buried = tombstones.which_are_buried(session, keys)
+        report.deleted += len(buried)
         for key in keys:
-            if key in kept_keys:
+            if key in kept_keys or key in buried:
                 continue
             try:
                 stat = archive.blobs.stat(key)
@@ -155,7 +164,7 @@ def verify(
                 continue
             if stat.modified_at > oldest:
                 report.young += 1
-            elif not _is_kept(archive, key):
+            elif not _is_kept(archive, key) and not _is_buried(archive, key):
                 report.stray.add(Finding(key, None, f"{stat.size} bytes without an instance"))
     _record(archive, "verify", by=by, ok=report.ok)
     return report
@@ -201,6 +210,11 @@ def _is_kept(archive: "Archive", key: BlobKey) -> bool:
         return is_kept(session, key)
 
 
+def _is_buried(archive: "Archive", key: BlobKey) -> bool:
+    with archive.database.begin() as session:
+        return key in tombstones.which_are_buried(session, [key])
+
+
 def hash_blob(archive: "Archive", key: BlobKey) -> tuple[int, str]:
     """Read a blob from end to end; gives its bytes and their SHA-256, hexadecimal."""
     digest = hashlib.sha256()
@@ -223,8 +237,8 @@ def rebuild(
     Studies, series and instances are emptied first and come back one by one; tokens, slides, audit
     events and the change feed stay, and the feed goes on. What was known of the blobs before (when
     they were stored, by which door) is remembered until the end, and known blobs come first, so
-    that a stray blob never takes the place of the one that was acknowledged. When it is
-    interrupted, the next run goes on where this one stopped.
+    that a stray blob never takes the place of the one that was acknowledged. What was deleted does
+    not come back. When it is interrupted, the next run goes on where this one stopped.
 
     Nothing should be stored meanwhile; searches see what is back already.
 
@@ -240,13 +254,16 @@ def rebuild(
     tell = progress or (lambda _count, _bytes: None)
     with archive.database.begin() as session:
         rebuilding.begin(session)
+    report.restored = deletion.restore(archive.deletions)
     for keys in batched(_known_first(archive), _BATCH):
         with archive.database.begin() as session:
             present = which_are_kept(session, keys)
+            buried = tombstones.which_are_buried(session, keys)
+        report.deleted += len(buried)
         for key in keys:
             if key in present:
                 report.present += 1
-            else:
+            elif key not in buried and not is_record_key(key):
                 _index(archive, key, report)
             tell(report.indexed + report.present, report.bytes_read)
     with archive.database.begin() as session:

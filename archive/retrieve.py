@@ -15,10 +15,10 @@ from typing import BinaryIO
 
 from archive.blobs import BlobStore
 from archive.caches import ByteBoundedCache, SingleFlight
-from archive.catalog import lookup
+from archive.catalog import lookup, tombstones
 from archive.catalog.database import Database
 from archive.catalog.lookup import Located, MetadataParts
-from archive.errors import BlobsUnavailable, CannotTranscode, FrameNotFound, NotFound
+from archive.errors import BlobsUnavailable, CannotTranscode, FrameNotFound, Gone, NotFound
 from archive.model.frames import ByteSpan
 from archive.model.identifiers import InstancePath, ResourcePath
 from archive.model.instances import BlobKey, StoredInstance
@@ -154,7 +154,10 @@ class Retriever:
         found = self.cached(path, visible)
         if found is not None:
             return found
-        located = self._locating.do((path, self._generation), lambda: self._load(path))
+        try:
+            located = self._locating.do((path, self._generation), lambda: self._load(path))
+        except NotFound:
+            raise self._missing(_resource(path), visible) from None
         if not lookup.may_see(visible, located.labels):
             raise _no_instance(path)
         return located.instance
@@ -197,8 +200,16 @@ class Retriever:
         with self._database.begin() as session:
             found = lookup.list_instances(session, resource, visible)
         if not found:
-            raise NotFound("no such study, series or instance")
+            raise self._missing(resource, visible)
         return found
+
+    def _missing(self, resource: ResourcePath, visible: Visibility) -> NotFound:
+        """Say of what is not there whether it never was, or has been deleted."""
+        with self._database.begin() as session:
+            buried = tombstones.covers(session, resource, visible)
+        if buried:
+            return Gone("the study, series or instance has been deleted")
+        return NotFound("no such study, series or instance")
 
     # --- what is in them --------------------------------------------------------------------------
 
@@ -319,7 +330,7 @@ class Retriever:
         """
         first = self._some_metadata(resource, visible, 0)
         if not first[0]:
-            raise NotFound("no such study, series or instance")
+            raise self._missing(resource, visible)
         return self._documents(resource, visible, first)
 
     def _documents(
@@ -357,6 +368,10 @@ def _whole_pieces(file: BinaryIO, length: int) -> Iterator[bytes]:
             piece += chunk
         length -= len(piece)
         yield bytes(piece)
+
+
+def _resource(path: InstancePath) -> ResourcePath:
+    return ResourcePath(path.study, path.series, path.instance)
 
 
 def _no_instance(path: InstancePath) -> NotFound:

@@ -179,6 +179,11 @@ class Settings(BaseSettings):
     max_rendered_pixels: int = Field(default=64_000_000, ge=1)
     """Pixels of one rendered picture at most; decoding takes about 12 bytes for each."""
 
+    # what it keeps
+    deletion_grace_days: float = Field(default=30.0, ge=0, le=36_500)
+    """Days between the deletion of an instance, which hides it at once, and the day on which its
+    bytes are destroyed."""
+
     # what it remembers
     frame_cache_bytes: ByteSize = Field(default=ByteSize(256 * MIB), ge=0)
     """Memory for located instances and their frame indexes, in bytes a process; 16 bytes a frame,

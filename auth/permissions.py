@@ -16,6 +16,8 @@ class Permission(StrEnum):
     """Search, metadata, frames, rendered images, bulk data, whole instances."""
     STUDIES_STORE = "studies:store"
     """Put instances in (STOW-RS)."""
+    STUDIES_DELETE = "studies:delete"
+    """Delete studies, series and instances."""
     SLIDES_INGEST = "slides:ingest"
     """Give a slide file to be converted and stored."""
     JOBS_READ = "jobs:read"
@@ -30,11 +32,13 @@ class Permission(StrEnum):
 
 _READER = frozenset({Permission.STUDIES_READ, Permission.JOBS_READ})
 _CONTRIBUTOR = _READER | {Permission.STUDIES_STORE, Permission.SLIDES_INGEST}
+_CURATOR = _CONTRIBUTOR | {Permission.STUDIES_DELETE}
 
 ROLES: Mapping[str, frozenset[Permission]] = MappingProxyType(
     {
         "reader": _READER,
         "contributor": _CONTRIBUTOR,
+        "curator": _CURATOR,
         "monitor": frozenset({Permission.METRICS_READ}),
         "admin": frozenset(Permission),
     }
@@ -42,7 +46,7 @@ ROLES: Mapping[str, frozenset[Permission]] = MappingProxyType(
 """Role → what it allows. `monitor` is for a Prometheus server: figures, and not one patient."""
 
 OPEN_PERMISSIONS = _CONTRIBUTOR | {Permission.METRICS_READ}
-"""What everybody may do where authentication is off: work, but neither verify nor manage.
+"""What everybody may do where authentication is off: work, but neither delete, verify nor manage.
 
 Any page in any browser on the machine can send requests to a loopback address, so what
 reaches beyond the work of the day stays with tokens and the command line.

@@ -58,6 +58,8 @@ def verify(
             with _counting("rebuilding") as progress:
                 made = fixity.rebuild(archive, by=by, progress=progress)
             typer.echo(f"rebuilt: {made.indexed} instances indexed, {made.present} were there")
+            if made.restored:
+                typer.echo(f"{made.restored} deletions known again from their records")
             _list("altered", made.altered)
             _list("unreadable", made.unreadable)
             _list("conflict", made.conflicts)
@@ -71,6 +73,8 @@ def verify(
         f"{found.checked} instances checked, {found.bytes_read / 1e6:.1f} MB read: "
         f"{found.missing.count} missing, {found.altered.count} altered, {found.stray.count} stray"
     )
+    if found.deleted:
+        typer.echo(f"{found.deleted} blobs of what was deleted wait to be destroyed")
     if not (ok and found.ok):
         raise typer.Exit(1)
 

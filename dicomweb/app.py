@@ -28,7 +28,16 @@ from dicomweb.edge import Edge, Problems, WithoutQuery
 from dicomweb.metrics import Metrics
 from dicomweb.page import page_routes
 from dicomweb.pictures import Pictures
-from dicomweb.routes import bulkdata, capabilities, metadata, rendered, retrieve, search, store
+from dicomweb.routes import (
+    bulkdata,
+    capabilities,
+    delete,
+    metadata,
+    rendered,
+    retrieve,
+    search,
+    store,
+)
 from dicomweb.routes.frames import frames_route
 from dicomweb.services import Services
 
@@ -130,6 +139,7 @@ def _routes(services: Services) -> Iterable[BaseRoute]:
         store,
         retrieve,
         capabilities,
+        delete,
         slides,
         operation,
     ):

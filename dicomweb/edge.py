@@ -29,7 +29,7 @@ _EXPOSED = (
 )
 _ALLOWED_HEADERS = (
     "accept, accept-language, authorization, content-encoding, content-language, content-type, "
-    "if-match, if-none-match, range, x-requested-with"
+    "deletion-reason, if-match, if-none-match, range, x-requested-with"
 )
 _PREFLIGHT_SECONDS = "7200"  # the most that Chromium believes
 _KNOWN_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
@@ -140,7 +140,7 @@ class Edge:
         asked = Headers(scope=scope)
         if "access-control-request-method" in asked and self._cors(scope):
             headers |= {
-                "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
+                "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE, OPTIONS",
                 "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
                 "Access-Control-Max-Age": _PREFLIGHT_SECONDS,
             }

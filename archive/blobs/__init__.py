@@ -1,7 +1,7 @@
 """The bytes of instances: a folder or an object store, and the scratch before it."""
 
 from archive.blobs.filesystem import FilesystemBlobs
-from archive.blobs.keys import is_key, new_key, sha256_of_key
+from archive.blobs.keys import is_key, is_record_key, new_key, new_record_key, sha256_of_key
 from archive.blobs.location import BlobLocation, CacheLocation, FolderLocation, ObjectLocation
 from archive.blobs.opening import open_blobs
 from archive.blobs.staging import Staging, StagingWriter, hash_file
@@ -21,7 +21,9 @@ __all__ = [
     "SupportsLocalPath",
     "hash_file",
     "is_key",
+    "is_record_key",
     "new_key",
+    "new_record_key",
     "open_blobs",
     "sha256_of_key",
 ]

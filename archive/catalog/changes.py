@@ -1,4 +1,4 @@
-"""The numbered change feed: what was stored, in the order in which it became visible.
+"""The numbered change feed: what was stored and deleted, in the order in which it became visible.
 
 Numbers come from one row that a writer locks as the last thing before its commit, not from a
 sequence: a sequence hands out 7 before 6 has committed, and a reader that remembers 7 would never
@@ -18,6 +18,7 @@ from archive.catalog.tables import ChangePositionRow, ChangeRow
 from archive.model.identifiers import InstancePath
 
 STORED = "stored"
+DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True)

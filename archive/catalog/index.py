@@ -9,6 +9,7 @@ corrected name, a date by another clock) and are kept as they came, each with it
 warning would tell the sender of a coercion that did not happen (PS3.18 §10.5.3, PS3.4 §B.4.1.3).
 """
 
+import gzip
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -33,6 +35,8 @@ MAXIMUM_TEXT = 512
 text that a standard attribute of the table may have is 324 (PN); the JSON has it whole."""
 MAXIMUM_VALUES = 1000
 """Values of a column that holds several."""
+_DERIVED = 64
+"""Instances that are in memory at once while a study is derived from them."""
 
 _BIGINT = 1 << 63
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA, PS3.5 Table 6.2-1
@@ -138,19 +142,51 @@ def columns_of(level: Level, attributes: Attributes) -> dict[str, Any]:
     return columns
 
 
+def derive(session: Session, study_id: int) -> None:
+    """Make the rows of a study and its series again from the instances that it has now.
+
+    What only a deleted instance told, such as the name of another patient, goes with it.
+    """
+    found = (
+        select(InstanceRow.series_id, MetadataRow.header)
+        .join(MetadataRow, MetadataRow.instance_id == InstanceRow.id)
+        .where(InstanceRow.study_id == study_id)
+        .order_by(InstanceRow.id)
+    )
+    of_study: dict[str, Any] | None = None
+    of_series: dict[int, dict[str, Any]] = {}
+    for series_id, header in session.execute(found).yield_per(_DERIVED):
+        attributes = orjson.loads(gzip.decompress(header))
+        of_study = _merged(of_study, kept(Level.STUDY, attributes))
+        of_series[series_id] = _merged(of_series.get(series_id), kept(Level.SERIES, attributes))
+    row = {**columns_of(Level.STUDY, of_study or {}), "attributes": of_study or {}}
+    del row["study_uid"]  # the row's own name stays, in whatever form the instances have it
+    session.execute(update(StudyRow).where(StudyRow.id == study_id).values(**row))
+    for series_id, merged in of_series.items():
+        row = {**columns_of(Level.SERIES, merged), "attributes": merged}
+        del row["series_uid"]
+        session.execute(update(SeriesRow).where(SeriesRow.id == series_id).values(**row))
+
+
 def _study(session: Session, entry: Entry, now: datetime) -> int:
     new = kept(Level.STUDY, entry.attributes)
     row = {**columns_of(Level.STUDY, new), "study_uid": entry.path.study}
-    made: int | None = session.execute(
-        upsert(StudyRow)
-        .values(**row, attributes=new, created_at=now)
-        .on_conflict_do_nothing(index_elements=["study_uid"])
-        .returning(StudyRow.id)
-    ).scalar()
-    if made is not None:
-        return made
     found = select(StudyRow.id, StudyRow.attributes).where(StudyRow.study_uid == entry.path.study)
-    study_id, old = session.execute(found).one()
+    while True:
+        made: int | None = session.execute(
+            upsert(StudyRow)
+            .values(**row, attributes=new, created_at=now)
+            .on_conflict_do_nothing(index_elements=["study_uid"])
+            .returning(StudyRow.id)
+        ).scalar()
+        if made is not None:
+            return made
+        # Held until the end, as the instance's foreign key would hold it, but before anything else
+        # is: a deletion waits for us, or we for it, and never each for the other.
+        present = session.execute(found.with_for_update(read=True, key_share=True)).one_or_none()
+        if present is not None:
+            break  # else it was deleted while we waited, and is made anew
+    study_id, old = present
     if _filled(old, new) is not None:
         # Read again under a lock that lets series be added meanwhile; others may have filled it.
         old = session.execute(found.with_for_update(key_share=True)).one().attributes
@@ -197,6 +233,11 @@ def _filled(old: Attributes, new: Attributes) -> dict[str, Any] | None:
         if len(attribute) > 1 and len(old.get(tag, ())) <= 1  # `vr` alone: there is no value
     }
     return {**old, **more} if more else None
+
+
+def _merged(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """Give what a row keeps of the instances so far, and of the next one."""
+    return new if old is None else _filled(old, new) or old
 
 
 # --- values ---------------------------------------------------------------------------------------

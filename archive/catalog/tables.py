@@ -345,6 +345,52 @@ class AuditRow(Base):
     )
 
 
+class DeletionRow(Base):
+    """One deletion of a study, a series or an instance (see `archive.deletion`)."""
+
+    __tablename__ = "deletions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    study_uid: Mapped[str]
+    series_uid: Mapped[str | None]
+    instance_uid: Mapped[str | None]
+    deleted_by: Mapped[str]
+    """Identifier of the principal."""
+    reason: Mapped[str]
+    deleted_at: Mapped[datetime]
+    purge_after: Mapped[datetime]
+    record_key: Mapped[str | None]
+    """Of the blob that tells of this deletion, for as long as the bytes are kept."""
+    purged_at: Mapped[datetime | None]
+    """When the bytes were destroyed."""
+
+    __table_args__ = (
+        UniqueConstraint("record_key"),  # verify: blob → deletion
+    )
+
+
+class TombstoneRow(Base):
+    """One instance that was deleted. It stays when its bytes are destroyed."""
+
+    __tablename__ = "tombstones"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    deletion_id: Mapped[UUID] = mapped_column(ForeignKey("deletions.id"))
+    study_uid: Mapped[str]
+    series_uid: Mapped[str]
+    instance_uid: Mapped[str]
+    labels: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    """Who could see the study, and so may know that it is gone."""
+    blob_key: Mapped[str]
+
+    __table_args__ = (
+        UniqueConstraint("blob_key"),  # verify and rebuild: blob → tombstone
+        Index("ix_tombstones_deletion_id", "deletion_id"),  # the blobs to destroy
+        # 410 instead of 404 for a study, a series or an instance.
+        Index("ix_tombstones_study_uid", "study_uid", "series_uid", "instance_uid"),
+    )
+
+
 class SlideRow(Base):
     """A slide file that was uploaded, and how its conversion goes."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from archive.catalog import slides
+from archive.deletion import settle as settle_deletion
 from archive.errors import ArchiveError, BlobsUnavailable, CatalogUnavailable
 from archive.ingest import ingest_slide
 from archive.jobs.engine import Attempt, InterruptedJobError, Task, TransientError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from archive.archive import Archive
 
 INGEST = "ingest_slide"
+SETTLE = "settle_deletion"
 PROGRESS_SECONDS = 1.0
 """The row of a slide is told of its progress no more often than this."""
 
@@ -32,7 +34,13 @@ def all_tasks(archive: "Archive") -> dict[str, Task]:
         INGEST: Task(
             run=lambda arguments, attempt: ingest(archive, arguments, attempt),
             give_up=lambda arguments: give_up(archive, arguments),
-        )
+        ),
+        SETTLE: Task(
+            run=lambda arguments, attempt: settle(archive, arguments, attempt),
+            give_up=lambda arguments: _log.error(
+                "the bytes of deletion %s are not destroyed", arguments["deletion"]
+            ),
+        ),
     }
 
 
@@ -55,6 +63,23 @@ def ingest(archive: "Archive", arguments: Mapping[str, Any], attempt: Attempt) -
         else:
             _log.warning("slide %s is tried again later: %s", identifier, error)
             _set(archive, identifier, quietly=True, state=SlideState.QUEUED.value)
+        raise TransientError(str(error)) from error
+
+
+def settle(archive: "Archive", arguments: Mapping[str, Any], attempt: Attempt) -> None:
+    """Put the record of a deletion, or destroy its bytes.
+
+    Raises
+    ------
+    TransientError
+        When the database or the blobs do not answer.
+    """
+    identifier = UUID(str(arguments["deletion"]))
+    try:
+        settle_deletion(archive.deletions, identifier)
+    except (CatalogUnavailable, BlobsUnavailable) as error:
+        level = logging.ERROR if attempt.last else logging.WARNING
+        _log.log(level, "deletion %s is not settled: %s", identifier, error)
         raise TransientError(str(error)) from error
 
 

@@ -53,7 +53,16 @@ def test_where_nobody_is_asked_nothing_can_be_handed_out() -> None:
     anonymous = Principal.anonymous()
     assert anonymous.may(Permission.STUDIES_READ)
     assert anonymous.may(Permission.STUDIES_STORE)
-    assert not OPEN_PERMISSIONS & {Permission.ARCHIVE_VERIFY, Permission.TOKENS_MANAGE}
+    assert not OPEN_PERMISSIONS & {
+        Permission.ARCHIVE_VERIFY,
+        Permission.STUDIES_DELETE,
+        Permission.TOKENS_MANAGE,
+    }
+
+
+def test_only_curators_and_administrators_delete() -> None:
+    may = {role for role, allowed in ROLES.items() if Permission.STUDIES_DELETE in allowed}
+    assert may == {"curator", "admin"}
 
 
 def test_a_monitor_sees_figures_and_no_patient() -> None:

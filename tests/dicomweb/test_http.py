@@ -59,7 +59,7 @@ def test_head_gives_the_header_of_get_everywhere(client: httpx.Client) -> None:
     ("method", "path", "allowed"),
     [
         ("DELETE", "/dicomweb/studies", "GET, HEAD, OPTIONS, POST"),
-        ("PUT", "/dicomweb/studies/1.2", "GET, HEAD, OPTIONS, POST"),
+        ("PUT", "/dicomweb/studies/1.2", "DELETE, GET, HEAD, OPTIONS, POST"),
         ("POST", "/dicomweb/series", "GET, HEAD, OPTIONS"),
         (
             "POST",
