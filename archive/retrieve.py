@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
 
-from archive.blobs import BlobStore
+from archive.blobs import BlobStore, open_front
 from archive.caches import ByteBoundedCache, SingleFlight
 from archive.catalog import lookup, tombstones
 from archive.catalog.database import Database
@@ -284,7 +284,7 @@ class Retriever:
         return self._reading.do(instance.blob_key, lambda: self._read_header(instance))
 
     def _read_header(self, instance: StoredInstance) -> Header:
-        with self._blobs.open(instance.blob_key) as file:
+        with open_front(self._blobs, instance.blob_key, instance.size) as file:
             header = read_header(file, size=instance.size, limits=self._limits)
         # What it holds of memory: the bytes up to the pixel data, and the objects made of them.
         end = header.size if header.pixel_data is None else header.pixel_data.value_offset

@@ -79,6 +79,11 @@ class CacheEvent(StrEnum):
     PASSED_BY = "passed_by"
     """Blocks that were not kept: the disk is full, or refuses."""
 
+    @property
+    def counts_blocks(self) -> bool:
+        """Whether it comes with a number of blocks, not of bytes."""
+        return self not in {CacheEvent.FETCHED_BYTES, CacheEvent.SERVED_BYTES}
+
 
 @runtime_checkable
 class SupportsObservation(Protocol):
