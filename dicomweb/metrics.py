@@ -12,6 +12,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.exposition import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from archive.blobs import CacheEvent
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,6 +58,22 @@ class Metrics:
             ("status",),
             registry=self._registry,
         )
+        blocks = Counter(
+            "coverslip_block_cache_blocks",
+            "Blocks of blobs by what became of them in the cache before an object store",
+            ("event",),
+            registry=self._registry,
+        )
+        block_bytes = Counter(
+            "coverslip_block_cache_bytes",
+            "Bytes of blobs read from the cache, and fetched from the object store",
+            ("source",),
+            registry=self._registry,
+        )
+        self._cache_events = {
+            CacheEvent.SERVED_BYTES: block_bytes.labels("cache").inc,
+            CacheEvent.FETCHED_BYTES: block_bytes.labels("store").inc,
+        } | {event: blocks.labels(event.value).inc for event in CacheEvent if event.counts_blocks}
         self._hit = self._located.labels("memory")
         self._miss = self._located.labels("database")
         self._of_route: dict[
@@ -90,6 +108,10 @@ class Metrics:
     def stored(self, status: str) -> None:
         """Count what became of one instance."""
         self._stored.labels(status).inc()
+
+    def block_cache(self, event: CacheEvent, amount: int) -> None:
+        """Count what happened in the block cache, in blocks or bytes."""
+        self._cache_events[event](amount)
 
     def exposition(self) -> bytes:
         """Give all figures, of every worker process where there are several."""

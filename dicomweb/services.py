@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from archive.blobs import SupportsLocalPath
+from archive.blobs import SupportsLocalPath, SupportsObservation
 from archive.errors import CatalogUnavailable
 from archive.settings import AuthMode, Settings
 from auth import Policy, Principal, Unauthenticated
@@ -44,6 +44,8 @@ class Services:
             archive.database.sessions, cache_seconds=self.settings.token_cache_seconds
         )
         self.reads_inline = isinstance(archive.blobs, SupportsLocalPath)
+        if isinstance(archive.blobs, SupportsObservation):
+            archive.blobs.observe(self.metrics.block_cache)
         self.opened = archive
 
     @property
