@@ -253,6 +253,17 @@ def _parse_headers(text: bytes, part: int) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part that is sent."""
+
+    media_type: str
+    """Its Content-Type."""
+    pieces: Iterable[bytes]
+    location: str | None = None
+    """Its Content-Location, where it has an address of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class MultipartWriter:
     """Frames parts as ``multipart/related``, with the length of all known beforehand.
 
@@ -275,10 +286,12 @@ class MultipartWriter:
         """Content-Type of the whole."""
         return f'multipart/related; type="{self.root_type}"; boundary={self.boundary}'
 
-    def opening(self, part_type: str, *, first: bool) -> bytes:
+    def opening(self, part_type: str, *, first: bool, location: str | None = None) -> bytes:
         """Give what goes before a part's content; the first has no CRLF before its boundary."""
         lead = "" if first else "\r\n"
-        return f"{lead}--{self.boundary}\r\nContent-Type: {part_type}\r\n\r\n".encode("ascii")
+        where = "" if location is None else f"\r\nContent-Location: {location}"
+        head = f"{lead}--{self.boundary}\r\nContent-Type: {part_type}{where}\r\n\r\n"
+        return head.encode("ascii")
 
     @property
     def closing(self) -> bytes:
@@ -303,11 +316,11 @@ class MultipartWriter:
             first = False
         yield self.closing
 
-    def streamed(self, parts: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes]:
-        """Give the body of parts whose contents come in pieces, lengths unknown."""
+    def streamed(self, parts: Iterable[Part]) -> Iterator[bytes]:
+        """Give the body of parts whose contents come in pieces."""
         first = True
-        for part_type, pieces in parts:
-            yield self.opening(part_type, first=first)
-            yield from pieces
+        for part in parts:
+            yield self.opening(part.media_type, first=first, location=part.location)
+            yield from part.pieces
             first = False
         yield self.closing

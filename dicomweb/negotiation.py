@@ -87,6 +87,9 @@ class Offer:
     implied
         Whether an alternative that names no transfer syntax takes this one (PS3.18 Tables 8.7.3-2,
         -4 and -5 "default").
+    starred
+        Whether ``transfer-syntax=*`` takes this one. It does not where another offer is what is
+        stored, which costs nothing.
     named_only
         Whether an alternative must name this transfer syntax itself: ``*`` and silence are served
         by another offer.
@@ -96,6 +99,7 @@ class Offer:
     multipart: bool = False
     transfer_syntax: str | None = None
     implied: bool = True
+    starred: bool = True
     named_only: bool = False
 
     @property
@@ -271,7 +275,7 @@ def _specificity(offer: Offer, alternative: Alternative) -> int | None:
     if syntax is None:
         # A range names no type that could have a default: it takes whatever is best.
         return specificity if offer.implied or "*" in alternative.name else None
-    if syntax == "*" or offer.transfer_syntax is None:
+    if offer.transfer_syntax is None or (syntax == "*" and offer.starred):
         return specificity + 8
     return None
 

@@ -107,7 +107,7 @@ def _gather(content: Iterator[bytes]) -> bytes:
 
 
 def sized_or_streamed(
-    content: Iterator[bytes], *, media_type: str, headers: Mapping[str, str]
+    content: Iterator[bytes], *, media_type: str, headers: Mapping[str, str], status_code: int = 200
 ) -> Response:
     """Send a body of unknown length: with its length when it is short, in chunks when not.
 
@@ -117,7 +117,7 @@ def sized_or_streamed(
     second = _gather(content) if len(first) < CHUNK_BYTES else None
     if second == b"":
         with_type = {"content-type": media_type, **headers}
-        return Response(first, headers=with_type)
+        return Response(first, status_code, headers=with_type)
 
     def rest() -> Iterator[bytes]:
         try:
@@ -129,13 +129,17 @@ def sized_or_streamed(
             with contextlib.suppress(AttributeError):  # an iterator that is no generator
                 content.close()  # type: ignore[attr-defined]
 
-    return StreamedResponse(rest(), media_type=media_type, headers=headers)
+    return StreamedResponse(rest(), media_type=media_type, status_code=status_code, headers=headers)
 
 
-def entity_tag(*facts: str) -> str:
-    """Make a strong entity tag of everything that the bytes of a representation hang on."""
+def entity_tag(*facts: str, weak: bool = False) -> str:
+    """Make an entity tag of everything that the bytes of a representation hang on.
+
+    A weak one is for what is the same without being so byte by byte: a multipart body has another
+    boundary each time (RFC 9110 §8.8.1).
+    """
     digest = hashlib.blake2b("\x1f".join(facts).encode(), digest_size=16).hexdigest()
-    return f'"{digest}"'
+    return f'W/"{digest}"' if weak else f'"{digest}"'
 
 
 def is_current(if_none_match: str | None, tag: str) -> bool:
@@ -144,7 +148,8 @@ def is_current(if_none_match: str | None, tag: str) -> bool:
         return False
     if if_none_match.strip() == "*":
         return True
-    return tag in (found.removeprefix("W/") for found in _ENTITY_TAG.findall(if_none_match))
+    wanted = tag.removeprefix("W/")  # the comparison is the weak one
+    return any(found.removeprefix("W/") == wanted for found in _ENTITY_TAG.findall(if_none_match))
 
 
 def not_modified(tag: str, headers: Mapping[str, str]) -> Response:
@@ -179,6 +184,19 @@ def parse_range(text: str | None, size: int) -> tuple[int, int] | None:
     if int(first) >= size:
         raise RangeNotSatisfiable(size)
     return int(first), size if last is None else min(int(last) + 1, size)
+
+
+def wanted_range(
+    asked: str | None, if_range: str | None, size: int, tag: str
+) -> tuple[int, int] | None:
+    """Read Range and If-Range (RFC 9110 §13.1.5); see `parse_range`.
+
+    A client that has another representation than `tag` gets the whole. We have no dates to compare
+    with, so that If-Range with a date is one of another.
+    """
+    if if_range is not None and if_range.strip() != tag:
+        return None
+    return parse_range(asked, size)
 
 
 def joined_vary(*names: str) -> dict[str, str]:

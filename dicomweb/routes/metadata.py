@@ -17,7 +17,7 @@ from dicomweb import native_model
 from dicomweb.addresses import PREFIX, BaseUrl
 from dicomweb.codings import BROTLI, GZIP, choose_coding, encoded
 from dicomweb.dependencies import Caller, requires
-from dicomweb.multipart import MultipartWriter
+from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.negotiation import Offer
 from dicomweb.responses import (
     entity_tag,
@@ -95,6 +95,7 @@ def _metadata(path: ResourcePath, caller: Caller) -> Response:
         str(offer),
         str(coding),
         *(one.sha256 for one in instances),
+        weak=offer.multipart,
     )
     headers = {
         "ETag": tag,
@@ -121,7 +122,7 @@ def _written(
         return offer.name, next(documents_xml)
     # One part an instance: an XML document has one root (PS3.18 §F.2.1).
     writer = MultipartWriter.of(offer.name)
-    return writer.content_type, writer.streamed((offer.name, pieces) for pieces in documents_xml)
+    return writer.content_type, writer.streamed(Part(offer.name, one) for one in documents_xml)
 
 
 def _json(documents: Iterator[MetadataDocument], address: BaseUrl) -> Iterator[bytes]:

@@ -1,7 +1,9 @@
 """Whole studies, series and instances as DICOM files (PS3.18 §10.4.1.1.1)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -10,16 +12,12 @@ from archive.archive import Archive
 from archive.errors import NotAcceptable
 from archive.model.identifiers import ResourcePath
 from archive.model.instances import StoredInstance
+from archive.model.transfer_syntaxes import BY_UID, EXPLICIT_LITTLE, served_as
+from archive.rewriting import INSTANCE_TARGETS, can_transcode
 from auth import Permission
 from dicomweb.addresses import PREFIX
 from dicomweb.dependencies import Caller, requires
-from dicomweb.explicit import (
-    check_can_be_rewritten,
-    must_be_rewritten,
-    rewritten,
-    served_syntax,
-)
-from dicomweb.multipart import MultipartWriter
+from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.negotiation import Offer
 from dicomweb.responses import (
     CHUNK_BYTES,
@@ -28,8 +26,14 @@ from dicomweb.responses import (
     is_current,
     joined_vary,
     not_modified,
-    parse_range,
+    sized_or_streamed,
+    wanted_range,
 )
+from dicomweb.zipping import MEDIA_TYPE as ZIP
+from dicomweb.zipping import Entry, zipped
+
+if TYPE_CHECKING:
+    from archive.model.frames import PixelDescription
 
 router = APIRouter(prefix=PREFIX, tags=["Retrieve (WADO-RS)"])
 
@@ -37,113 +41,202 @@ DICOM = "application/dicom"
 
 _Reader = Annotated[Caller, requires(Permission.STUDIES_READ)]
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "DICOM files as stored", "content": {"multipart/related": {}, DICOM: {}}},
+    200: {
+        "description": "DICOM files",
+        "content": {"multipart/related": {}, DICOM: {}, ZIP: {}},
+    },
+    206: {"description": "Those of them that are available as asked, or a range of one"},
+    304: {"description": "As the client has it"},
     404: {"description": "No such study, series or instance"},
     406: {"description": "Not available as asked"},
+    416: {"description": "The range lies behind the end"},
 }
+_SEVERAL: dict[str, Any] = {"x-accept": [f'multipart/related; type="{DICOM}"', ZIP]}
+_ONE: dict[str, Any] = {"x-accept": [*_SEVERAL["x-accept"], DICOM]}
 
 
-@router.get("/studies/{study}", responses=_RESPONSES)
+@router.get("/studies/{study}", responses=_RESPONSES, openapi_extra=_SEVERAL)
 def retrieve_study(study: str, caller: _Reader) -> Response:
     """Every instance of a study."""
     return _retrieve(ResourcePath.parse(study), caller)
 
 
-@router.get("/studies/{study}/series/{series}", responses=_RESPONSES)
+@router.get("/studies/{study}/series/{series}", responses=_RESPONSES, openapi_extra=_SEVERAL)
 def retrieve_series(study: str, series: str, caller: _Reader) -> Response:
     """Every instance of a series."""
     return _retrieve(ResourcePath.parse(study, series), caller)
 
 
-@router.get("/studies/{study}/series/{series}/instances/{instance}", responses=_RESPONSES)
+@router.get(
+    "/studies/{study}/series/{series}/instances/{instance}",
+    responses=_RESPONSES,
+    openapi_extra=_ONE,
+)
 def retrieve_instance(study: str, series: str, instance: str, caller: _Reader) -> Response:
     """One instance."""
     return _retrieve(ResourcePath.parse(study, series, instance), caller)
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """An instance, and the transfer syntax it goes out in."""
+
+    instance: StoredInstance
+    syntax: str
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the file; not known where it is written anew."""
+        stored = self.syntax == self.instance.transfer_syntax_uid
+        return self.instance.size if stored else None
+
+
 def _retrieve(path: ResourcePath, caller: Caller) -> Response:
     archive = caller.archive
     instances = archive.instances(path, visible=caller.visible)
-    # The single part form is for instance resources alone (PS3.18 §10.4.4).
-    single = path.instance is not None
-    chosen = [caller.choose(_offers(one, single=single)) for one in instances]
-    multipart = chosen[0].multipart
-    if any(offer.multipart != multipart for offer in chosen):
-        raise NotAcceptable("the instances cannot be sent in one form", available=())
-    tag = entity_tag(str(multipart), *(one.sha256 for one in instances))
+    form, chosen = _negotiated(instances, caller, single=path.instance is not None)
+    tag = entity_tag(
+        str(form.multipart),
+        form.name,
+        *(f"{one.instance.sha256} {one.syntax}" for one in chosen),
+        weak=form.multipart or form.name == ZIP,
+    )
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", **joined_vary("Accept")}
     if is_current(caller.header("if-none-match"), tag):
         return not_modified(tag, headers)
-    if not multipart:
-        return _single(archive, instances[0], chosen[0], caller, headers)
-    writer = MultipartWriter.of(DICOM)
-    for one in instances:
-        check_can_be_rewritten(one)
-    parts = [(one, offer.content_type) for one, offer in zip(instances, chosen, strict=True)]
-    known = not any(must_be_rewritten(one) for one in instances)
+    if not form.multipart and form.name == DICOM:
+        return _single(archive, chosen[0], caller, headers)
+    missing = len(instances) - len(chosen)
+    if missing:
+        agent = urlsplit(caller.address.root).netloc
+        headers["Warning"] = f'299 {agent} "{missing} instances are not available as asked"'
+    if form.name == ZIP:
+        body, length = zipped(_entry(archive, one) for one in chosen)
+        media_type = ZIP
+        name = path.instance or path.series or path.study
+        headers["Content-Disposition"] = f'attachment; filename="{name}.zip"'
+    else:
+        writer = MultipartWriter.of(DICOM)
+        media_type, length = writer.content_type, _length(writer, chosen)
+        body = writer.streamed(
+            Part(f"{DICOM}; transfer-syntax={one.syntax}", _file(archive, one)) for one in chosen
+        )
+    # PS3.18 Table 10.4.3-1: 206 where only some of the resources have an acceptable form.
+    status = 206 if missing else 200
+    if length is None:  # transcoding begins before the answer does: what fails early is told
+        return sized_or_streamed(body, media_type=media_type, headers=headers, status_code=status)
     return StreamedResponse(
-        _parts(archive, writer, parts),
-        media_type=writer.content_type,
-        length=writer.length((kind, one.size) for one, kind in parts) if known else None,
-        headers=headers,
+        body, media_type=media_type, length=length, status_code=status, headers=headers
     )
 
 
-def _offers(instance: StoredInstance, *, single: bool) -> list[Offer]:
-    """Give the forms of an instance: as stored, where web services have that syntax.
+def _negotiated(
+    instances: Sequence[StoredInstance], caller: Caller, *, single: bool
+) -> tuple[Offer, list[_Chosen]]:
+    """Select one form for the whole, and in it a transfer syntax for each instance.
 
-    Where no transfer syntax is named, Explicit VR Little Endian is the default of Table 8.7.3-2
-    "unless the origin server has only access to the pixel data in lossy compressed form"
-    (PS3.18 §8.7.3); we send the stored form of lossless ones too, which every DICOM file names.
+    The latter "is determined independently for each message part" (PS3.18 §8.7.8.1). Instances that
+    have none the client takes are left out.
+
+    Raises
+    ------
+    NotAcceptable
+        When none is left.
     """
-    syntax = served_syntax(instance)
-    forms = [Offer(DICOM, multipart=True, transfer_syntax=syntax)]
-    if single:
-        forms.append(Offer(DICOM, multipart=False, transfer_syntax=syntax))
-    return forms
+    offers: dict[tuple[str, PixelDescription | None], list[Offer]] = {}
+    for one in instances:
+        offers.setdefault((one.transfer_syntax_uid, one.pixels), _offers(one, single=single))
+    form = caller.choose(list(dict.fromkeys(offer for each in offers.values() for offer in each)))
+    syntaxes = {kind: _syntax(each, form, caller) for kind, each in offers.items()}
+    chosen = [(one, syntaxes[one.transfer_syntax_uid, one.pixels]) for one in instances]
+    return form, [_Chosen(one, syntax) for one, syntax in chosen if syntax is not None]
 
 
-def _single(
-    archive: Archive,
-    instance: StoredInstance,
-    offer: Offer,
-    caller: Caller,
-    headers: dict[str, str],
-) -> Response:
-    if must_be_rewritten(instance):
-        check_can_be_rewritten(instance)
-        with archive.open(instance) as file:
-            content = rewritten(file)
-        return Response(content, headers={"content-type": offer.content_type, **headers})
-    wanted = parse_range(caller.header("range"), instance.size)
-    first, end = (0, instance.size) if wanted is None else wanted
-    headers["Accept-Ranges"] = "bytes"
+def _syntax(offers: Sequence[Offer], form: Offer, caller: Caller) -> str | None:
+    """Select a transfer syntax among the offers of one form; None when none is acceptable."""
+    fitting = [one for one in offers if (one.name, one.multipart) == (form.name, form.multipart)]
+    try:
+        return caller.choose(fitting).transfer_syntax
+    except NotAcceptable:
+        return None
+
+
+def _offers(instance: StoredInstance, *, single: bool) -> list[Offer]:
+    """Give the forms of an instance, each in the transfer syntaxes that it can be sent in.
+
+    Without a transfer syntax an instance goes in Explicit VR Little Endian (PS3.18 Table 8.7.3-2),
+    "unless the origin server has only access to the pixel data in lossy compressed form or the
+    pixel data in a lossless compressed … form that is of such length that it cannot be encoded in
+    the Explicit VR Little Endian Transfer Syntax" (§8.7.3): then it goes as stored, which is also
+    what ``*`` gets.
+    """
+    stored = served_as(instance.transfer_syntax_uid)
+    expanded = stored != EXPLICIT_LITTLE and can_transcode(instance, EXPLICIT_LITTLE)
+    default = EXPLICIT_LITTLE if expanded and not BY_UID[stored].lossy else stored
+    syntaxes = dict.fromkeys((default, stored, *INSTANCE_TARGETS))
+    forms = [
+        Offer(
+            DICOM,
+            transfer_syntax=syntax,
+            implied=syntax == default,
+            starred=syntax == stored,
+            named_only=syntax not in (default, stored),
+        )
+        for syntax in syntaxes
+        if can_transcode(instance, syntax)
+    ]
+    offers = [replace(form, multipart=True) for form in forms]
+    if single:  # the single part form is for instance resources alone (PS3.18 §10.4.4)
+        offers += forms
+    return offers + [replace(form, name=ZIP) for form in forms]
+
+
+def _single(archive: Archive, chosen: _Chosen, caller: Caller, headers: dict[str, str]) -> Response:
+    """Answer with one file by itself, or with a range of it."""
+    instance, size = chosen.instance, chosen.size
+    media_type = f"{DICOM}; transfer-syntax={chosen.syntax}"
     headers["Content-Disposition"] = f'attachment; filename="{instance.path.instance}.dcm"'
+    if size is None:
+        headers["Accept-Ranges"] = "none"
+        return sized_or_streamed(_file(archive, chosen), media_type=media_type, headers=headers)
+    wanted = wanted_range(caller.header("range"), caller.header("if-range"), size, headers["ETag"])
+    first, end = (0, size) if wanted is None else wanted
+    headers["Accept-Ranges"] = "bytes"
     if wanted is not None:
-        headers["Content-Range"] = f"bytes {first}-{end - 1}/{instance.size}"
+        headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
     return StreamedResponse(
-        _file(archive, instance, first, end),
-        media_type=offer.content_type,
+        _stored(archive, instance, first, end),
+        media_type=media_type,
         length=end - first,
         status_code=200 if wanted is None else 206,
         headers=headers,
     )
 
 
-def _parts(
-    archive: Archive, writer: MultipartWriter, parts: Sequence[tuple[StoredInstance, str]]
-) -> Iterator[bytes]:
-    for index, (instance, part_type) in enumerate(parts):
-        yield writer.opening(part_type, first=index == 0)
-        if must_be_rewritten(instance):
-            with archive.open(instance) as file:
-                yield rewritten(file)
-        else:
-            yield from _file(archive, instance, 0, instance.size)
-    yield writer.closing
+def _length(writer: MultipartWriter, chosen: Sequence[_Chosen]) -> int | None:
+    """Give the length of a multipart body, where it is known."""
+    sizes = [one.size for one in chosen]
+    if None in sizes:
+        return None
+    return writer.length(
+        (f"{DICOM}; transfer-syntax={one.syntax}", one.instance.size) for one in chosen
+    )
 
 
-def _file(archive: Archive, instance: StoredInstance, first: int, end: int) -> Iterator[bytes]:
+def _entry(archive: Archive, chosen: _Chosen) -> Entry:
+    path = chosen.instance.path
+    return Entry(f"{path.series}/{path.instance}.dcm", _file(archive, chosen), chosen.size)
+
+
+def _file(archive: Archive, chosen: _Chosen) -> Iterator[bytes]:
+    """Give a file in the transfer syntax that was selected, in pieces; nothing is read before."""
+    if chosen.size is not None:
+        yield from _stored(archive, chosen.instance, 0, chosen.size)
+    else:
+        yield from archive.transcoded(chosen.instance, chosen.syntax)
+
+
+def _stored(archive: Archive, instance: StoredInstance, first: int, end: int) -> Iterator[bytes]:
     """Read a stored file from `first` up to `end`, a step at a time."""
     with archive.open(instance) as file:
         file.seek(first)

@@ -17,6 +17,7 @@ from wsidicom import (  # type: ignore[import-untyped]
     WsiDicomWebClient,
 )
 
+from archive.model.transfer_syntaxes import EXPLICIT_LITTLE, JPEG_BASELINE
 from tests.support.conversions import CASE, converted
 from tests.support.http import LiveServer, in_bucket, running
 from tests.support.slides import make_svs
@@ -129,6 +130,14 @@ def test_dicomweb_client_gets_frames_and_files(place: str, request: pytest.Fixtu
         assert frames == stored
         retrieved = client.retrieve_instance(served.study, served.series, uid)
         assert retrieved == source
+        # Without a transfer syntax what has lost nothing comes uncompressed (PS3.18 §8.7.3).
+        default = client.retrieve_instance(
+            served.study, served.series, uid, media_types=("application/dicom",)
+        )
+        syntax = source.file_meta.TransferSyntaxUID
+        lossy = syntax == JPEG_BASELINE
+        assert default.file_meta.TransferSyntaxUID == (syntax if lossy else EXPLICIT_LITTLE)
+        assert np.array_equal(default.pixel_array, source.pixel_array)
     assert len(list(client.iter_series(served.study, served.series))) == len(served.files)
     assert len(client.retrieve_study(served.study)) == len(served.files)
 
