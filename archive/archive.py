@@ -54,7 +54,7 @@ SCHEMA_STEPS: tuple[SchemaStep, ...] = (engine.apply_schema,)
 """What brings the tables of others in our database up to date."""
 
 REMAINING_LIMIT = 10_000
-"""Rows behind a page are counted no further than this."""
+"""Rows behind a page are counted no further than this, and one."""
 
 
 class Archive:
@@ -150,7 +150,9 @@ class Archive:
         with self.database.begin() as session:
             return catalog_search.search(session, query, visible, self._page_ends)
 
-    def remaining(self, query: Query, *, visible: Visibility, limit: int = REMAINING_LIMIT) -> int:
+    def remaining(
+        self, query: Query, *, visible: Visibility, limit: int = REMAINING_LIMIT + 1
+    ) -> int:
         """Count the rows behind the page of `query`, no further than `limit`."""
         with self.database.begin() as session:
             return catalog_search.count_behind(session, query, visible, self._page_ends, limit)

@@ -5,43 +5,23 @@ answer can say so in a Warning header.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
-from pydicom.datadict import tag_for_keyword
-
-from archive.errors import MalformedIdentifier, MalformedQuery
-from archive.model.attributes import BY_PATH, IndexedAttribute, Kind, Level
-from archive.model.identifiers import ResourcePath, parse_uid
-from archive.model.query import (
-    Match,
-    Query,
-    QueryKey,
-    RangeMatch,
-    TagPath,
-    ValueMatch,
-    WildcardMatch,
-)
+from archive.errors import MalformedQuery
+from archive.model.attribute_paths import TagPath, is_private_creator, parse_attribute
+from archive.model.attributes import BY_PATH, IndexedAttribute, Level
+from archive.model.identifiers import ResourcePath
+from archive.model.query import Query, QueryKey
+from dicomweb.matches import Rules, read_match
 
 MAXIMUM_PARAMETERS = 1000
 """Parameters of one request; EZ-WSI sends 37 includefields."""
-MAXIMUM_VALUES = 5000
-"""Values of one key, such as a list of UIDs."""
-MAXIMUM_VALUE_LENGTH = 1024
-"""Characters of one value; the longest that is matched, UT in a preparation step, is shorter."""
-MAXIMUM_DEPTH = 8
-"""Sequences that a dotted path may go down."""
 _BIGGEST = 2**62
 
-_TAG = re.compile(r"[0-9A-Fa-f]{8}")
-_KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _NATURAL = re.compile(r"[0-9]{1,30}")
-_NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
-_DATE = re.compile(r"[0-9]{8}")
-_TIME = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,6}))?)?)?")
-_TIME_LIMITS = (23, 59, 60)  # a leap second is legal (PS3.5 Table 6.2-1)
 
 # Parameters that are no attributes: PS3.18 Table 8.3.4-1, §8.3.3 and §10.6.1.2.
 _OTHERS = {
@@ -63,6 +43,8 @@ class SearchRequest:
     query: Query
     unsupported: tuple[str, ...] = ()
     """Names of parameters that were left out: never values, which may be a patient's."""
+    limited: bool = False
+    """Whether more rows were asked for at once than an answer has."""
 
 
 @dataclass(slots=True)
@@ -73,7 +55,15 @@ class _Draft:
     include: set[TagPath] = field(default_factory=set)
     include_all: bool = False
     unsupported: list[str] = field(default_factory=list)
+    creators: dict[str, str] = field(default_factory=dict)
     single: dict[str, str] = field(default_factory=dict)
+
+    def flag(self, name: str) -> bool:
+        """Read a parameter that is true or false, and false when it is left out."""
+        text = self.single.get(name, "false").lower()
+        if text not in {"true", "false"}:
+            raise MalformedQuery(name, "neither true nor false")
+        return text == "true"
 
 
 def parse_parameters(query_string: bytes) -> list[tuple[str, str]]:
@@ -111,6 +101,7 @@ def parse_search(
     series: str | None = None,
     default_limit: int,
     maximum_limit: int,
+    site: Mapping[TagPath, IndexedAttribute] = MappingProxyType({}),
 ) -> SearchRequest:
     """Read the parameters of a search transaction (PS3.18 §10.6.1).
 
@@ -122,6 +113,8 @@ def parse_search(
         From the path.
     default_limit, maximum_limit
         Rows of an answer when the client names no number, and at most.
+    site
+        Attributes that this archive's settings add to those that match.
 
     Raises
     ------
@@ -132,10 +125,10 @@ def parse_search(
     """
     draft = _Draft()
     for name, value in parse_parameters(query_string):
-        _take(draft, name, value)
-    fuzzy = _boolean("fuzzymatching", draft.single.get("fuzzymatching", "false"))
+        _take(draft, name, value, site)
     limit = _natural("limit", draft.single.get("limit"), default_limit)
-    keys, universal = _keys(draft)
+    rules = Rules(draft.flag("emptyvaluematching"), draft.flag("multiplevaluematching"))
+    keys, universal = _keys(draft, rules)
     path = None if study is None else ResourcePath.parse(study, series)
     query = Query(
         level=level,
@@ -144,31 +137,12 @@ def parse_search(
         keys=keys,
         include=frozenset(draft.include | universal),
         include_all=draft.include_all,
+        creators=tuple(sorted(draft.creators.items())),
         limit=min(limit, maximum_limit),
         offset=min(_natural("offset", draft.single.get("offset"), 0), _BIGGEST),
-        fuzzy=fuzzy,
+        fuzzy=draft.flag("fuzzymatching"),
     )
-    return SearchRequest(query, tuple(draft.unsupported))
-
-
-def parse_attribute(text: str) -> TagPath | None:
-    """Read an attribute given by keyword or tag, nested ones joined by dots (PS3.18 §8.3.4.1).
-
-    Returns
-    -------
-    tuple of str, or None
-        Tags from the outermost inwards; None when it is no attribute that the dictionary knows.
-    """
-    tags = []
-    for step in text.split(".", MAXIMUM_DEPTH):
-        if _TAG.fullmatch(step):
-            tags.append(step.upper())
-            continue
-        tag = tag_for_keyword(step) if _KEYWORD.fullmatch(step) else None
-        if tag is None:
-            return None
-        tags.append(f"{tag:08X}")
-    return tuple(tags)
+    return SearchRequest(query, tuple(draft.unsupported), limited=limit > maximum_limit)
 
 
 def _decode(text: bytes, name: str) -> str:
@@ -181,7 +155,7 @@ def _decode(text: bytes, name: str) -> str:
     return decoded
 
 
-def _take(draft: _Draft, name: str, value: str) -> None:
+def _take(draft: _Draft, name: str, value: str, site: Mapping[TagPath, IndexedAttribute]) -> None:
     """Sort one parameter into the draft."""
     if name == "includefield":
         _take_include(draft, value)
@@ -191,11 +165,15 @@ def _take(draft: _Draft, name: str, value: str) -> None:
         if name in draft.single:
             raise MalformedQuery(name, "given more than once")
         draft.single[name] = value
-        if name in {"charset", "emptyvaluematching", "multiplevaluematching"}:
+        if name == "charset" and value.lower() not in {"utf-8", "utf8"}:
             draft.unsupported.append(name)
     else:
         path = parse_attribute(name)
-        attribute = None if path is None else BY_PATH.get(path)
+        if path is not None and len(path) == 1 and is_private_creator(path[0]):
+            # Not to be matched: it says whose the private attributes of includefield are.
+            draft.creators[path[0]] = value.strip(" ")
+            return
+        attribute = None if path is None else BY_PATH.get(path) or site.get(path)
         if path is None or attribute is None:
             draft.unsupported.append(name)
             return
@@ -216,129 +194,17 @@ def _take_include(draft: _Draft, value: str) -> None:
                 draft.include.add(path)
 
 
-def _keys(draft: _Draft) -> tuple[tuple[QueryKey, ...], set[TagPath]]:
+def _keys(draft: _Draft, rules: Rules) -> tuple[tuple[QueryKey, ...], set[TagPath]]:
     """Make matches of the values; keys that match everything only ask for their attribute."""
     keys = []
     universal = set()
     for path, (name, attribute, values) in draft.keys.items():
-        match = _match(name, attribute, values)
+        match = read_match(name, attribute, values, rules)
         if match is None:
             universal.add(path)
         else:
             keys.append(QueryKey(attribute, match))
     return tuple(keys), universal
-
-
-def _match(name: str, attribute: IndexedAttribute, values: Sequence[str]) -> Match | None:
-    """Read the values of one key by the kind of its attribute; None is universal matching."""
-    given = [text for value in values for text in _split(attribute, value)]
-    if not given and any(values):
-        raise MalformedQuery(name, "no value between its separators")
-    if not given or "*" in given:
-        return None
-    if len(given) > MAXIMUM_VALUES:
-        raise MalformedQuery(name, f"more than {MAXIMUM_VALUES} values")
-    if any(len(text) > MAXIMUM_VALUE_LENGTH for text in given):
-        raise MalformedQuery(name, f"a value of more than {MAXIMUM_VALUE_LENGTH} characters")
-    if attribute.kind is Kind.UID:
-        return ValueMatch(tuple(_uid(name, text) for text in given))
-    if attribute.kind is Kind.NUMBER:
-        return ValueMatch(tuple(_number(name, text) for text in given))
-    if attribute.kind in {Kind.DATE, Kind.TIME}:
-        return _temporal(name, attribute.kind, given)
-    if any(wildcard in text for text in given for wildcard in "*?"):
-        if len(given) > 1:
-            raise MalformedQuery(name, "a wildcard among several values")
-        return WildcardMatch(given[0])
-    return ValueMatch(tuple(given))
-
-
-def _split(attribute: IndexedAttribute, value: str) -> list[str]:
-    """Split what may be a list: UIDs and codes at commas and backslashes (PS3.18 §8.3.4.1).
-
-    A backslash separates values of every other text too (PS3.5 §6.2); a comma may be part of one.
-    """
-    separators = (
-        r"[\\,]" if attribute.vr in {"UI", "CS"} or attribute.kind is Kind.NUMBER else r"\\"
-    )
-    if attribute.vr in {"UT", "ST", "LT"}:
-        separators = r"(?!)"
-    # Leading and trailing spaces are padding (PS3.5 §6.2).
-    return [text for piece in re.split(separators, value) if (text := piece.strip(" "))]
-
-
-def _uid(name: str, text: str) -> str:
-    try:
-        return parse_uid(text)
-    except MalformedIdentifier as error:
-        raise MalformedQuery(
-            name, "not a UID (PS3.5 §9.1); UIDs match without wildcards"
-        ) from error
-
-
-def _number(name: str, text: str) -> str:
-    if _NUMBER.fullmatch(text) is None:
-        raise MalformedQuery(name, "not an integer")
-    return str(int(text))
-
-
-def _temporal(name: str, kind: Kind, given: Sequence[str]) -> Match:
-    """Read dates or times: one value, or a range (PS3.4 §C.2.2.2.5)."""
-    if len(given) > 1:
-        if kind is Kind.DATE and not any("-" in text for text in given):
-            return ValueMatch(tuple(_date(name, text) for text in given))
-        raise MalformedQuery(name, "several ranges")
-    read = _date if kind is Kind.DATE else _earliest
-    first, hyphen, last = given[0].partition("-")
-    if hyphen:
-        if not first.strip() and not last.strip():
-            raise MalformedQuery(name, "a range without a beginning or an end")
-        read_last = _date if kind is Kind.DATE else _latest
-        return RangeMatch(
-            read(name, first.strip()) if first.strip() else None,
-            read_last(name, last.strip()) if last.strip() else None,
-        )
-    if kind is Kind.DATE:
-        return ValueMatch((_date(name, first),))
-    # 10 means the hour from ten to eleven: a time is as exact as it was given (PS3.5 Table 6.2-1).
-    return RangeMatch(_earliest(name, first), _latest(name, first))
-
-
-def _date(name: str, text: str) -> str:
-    if _DATE.fullmatch(text) is None:  # strptime takes shorter ones too
-        raise MalformedQuery(name, "not a date of the form YYYYMMDD")
-    try:
-        datetime.strptime(text, "%Y%m%d")  # noqa: DTZ007 — only whether there is such a day
-    except ValueError as error:
-        raise MalformedQuery(name, "there is no such day") from error
-    return text
-
-
-def _earliest(name: str, text: str) -> str:
-    hours, minutes, seconds, fraction = _time(name, text)
-    return f"{hours}{minutes or '00'}{seconds or '00'}.{fraction.ljust(6, '0')}"
-
-
-def _latest(name: str, text: str) -> str:
-    hours, minutes, seconds, fraction = _time(name, text)
-    return f"{hours}{minutes or '59'}{seconds or '59'}.{fraction.ljust(6, '9')}"
-
-
-def _time(name: str, text: str) -> tuple[str, str, str, str]:
-    """Read a TM; components that are not given are empty."""
-    match = _TIME.fullmatch(text)
-    parts = ("", "", "", "") if match is None else tuple(part or "" for part in match.groups())
-    hours, minutes, seconds, fraction = parts
-    within = all(int(part or 0) <= most for part, most in zip(parts, _TIME_LIMITS, strict=False))
-    if match is None or not within:
-        raise MalformedQuery(name, "not a time of the form HHMMSS.FFFFFF")
-    return hours, minutes, seconds, fraction
-
-
-def _boolean(name: str, text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise MalformedQuery(name, "neither true nor false")
-    return text.lower() == "true"
 
 
 def _natural(name: str, text: str | None, default: int) -> int:

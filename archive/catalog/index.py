@@ -29,6 +29,7 @@ from archive.model.attributes import INDEXED, IndexedAttribute, Kind, Level
 from archive.model.frames import PixelDescription
 from archive.model.identifiers import InstancePath
 from archive.model.instances import BlobKey, Origin
+from archive.model.moments import read_datetime
 
 MAXIMUM_TEXT = 512
 """Characters of a value that a column holds: a B-tree takes rows of 2704 bytes at most. The longest
@@ -281,6 +282,8 @@ def _read(kind: Kind, value: object) -> str | int | float | None:
         return read_date(text)
     if kind is Kind.TIME:
         return read_time(text)
+    if kind is Kind.DATETIME:
+        return read_datetime(text)
     return text or None
 
 

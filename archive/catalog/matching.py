@@ -43,11 +43,16 @@ _PAIRS = {
 def conditions(keys: Sequence[QueryKey], *, fuzzy: bool) -> list[Condition]:
     """Give the conditions of keys of one level, on the columns of that level's row.
 
-    Ranges over a date and over its time are one range over both, as PS3.18 §8.3.4.1.1 has it: from
-    the first date at the first time to the last date at the last time (PS3.4 §C.2.2.2.5).
+    Ranges of one form over a date and over its time are one range over both, as PS3.18 §8.3.4.1.1
+    has it: from the first date at the first time to the last date at the last time (PS3.4
+    §C.2.2.2.5).
     """
     ranges = {key.attribute.name: key.match for key in keys if isinstance(key.match, RangeMatch)}
-    combined = {d: t for d, t in _PAIRS.items() if d in ranges and t in ranges}
+    combined = {
+        d: t
+        for d, t in _PAIRS.items()
+        if d in ranges and t in ranges and _form(ranges[d]) == _form(ranges[t])
+    }
     left_out = set(combined) | set(combined.values())
     found = [condition(k, fuzzy=fuzzy) for k in keys if k.attribute.name not in left_out]
     for date, time in combined.items():
@@ -56,6 +61,10 @@ def conditions(keys: Sequence[QueryKey], *, fuzzy: bool) -> list[Condition]:
     if keys:
         found.extend(same_item(ROWS[keys[0].attribute.level].attributes, keys))
     return found
+
+
+def _form(match: RangeMatch) -> tuple[bool, bool]:
+    return match.first is None, match.last is None
 
 
 def condition(key: QueryKey, *, fuzzy: bool) -> Condition:
@@ -135,7 +144,7 @@ def _range(kind: Kind, column: Any, match: RangeMatch) -> Condition:  # noqa: AN
 
 
 def _moments(row: Any, date: str, time: str, dates: RangeMatch, times: RangeMatch) -> Condition:  # noqa: ANN401
-    """One range over date and time; where the date is open, so is the whole on that side."""
+    """One range over date and time, open on the side where both are."""
     day = getattr(row, date)
     # A study of that day without a time of its own may have been at any: it is not left out.
     moments = (
@@ -149,8 +158,6 @@ def _moments(row: Any, date: str, time: str, dates: RangeMatch, times: RangeMatc
         bounds.append(moments[0] >= f"{dates.first}{read_time(times.first)}")
     if dates.last is not None and times.last is not None:
         bounds.append(moments[1] <= f"{dates.last}{read_time(times.last, latest=True)}")
-    if dates.first is None and dates.last is None:
-        bounds.append(_range(Kind.TIME, getattr(row, time), times))
     return and_(*bounds)
 
 

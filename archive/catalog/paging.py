@@ -118,6 +118,6 @@ class PageEnds:
 
 def _search(query: Query, visible: Visibility) -> bytes:
     """Give what two pages of one search have in common: a digest, as keys name patients."""
-    bare = replace(query, limit=0, offset=0, include=frozenset(), include_all=False)
+    bare = replace(query, limit=0, offset=0, include=frozenset(), include_all=False, creators=())
     labels = None if visible.labels is None else sorted(visible.labels)
     return hashlib.blake2b(repr((bare, labels)).encode(), digest_size=16).digest()

@@ -21,6 +21,7 @@ from archive.catalog.levels import (
     level_of,
 )
 from archive.catalog.tables import InstanceRow, MetadataRow, SeriesRow, StudyRow
+from archive.model.attribute_paths import creator_of, is_private, is_private_creator
 from archive.model.attributes import Level
 from archive.model.query import Query, ResultRow
 from archive.model.transfer_syntaxes import served_as
@@ -45,6 +46,8 @@ class Wanted:
         if query.level is Level.INSTANCE and query.series is None:
             self.levels.add(Level.SERIES)
         asked = {path[0] for path in query.include} | {key.attribute.tag for key in query.keys}
+        self.private = frozenset(tag for tag in asked if is_private(tag))
+        self.creators = dict(query.creators)
         self.asked = frozenset(asked)
         tags = {tag for level in self.levels for tag in RETURNED[level]} | asked
         if query.include_all:
@@ -58,14 +61,16 @@ class Wanted:
         )
         self.tags = frozenset(
             tag
-            for tag in tags
+            for tag in tags - self.private
             if DEPTH[level_of(tag)] <= DEPTH[query.level] or tag in RETURNED[query.level]
         )
         kept = KEPT[Level.INSTANCE] | KEPT[Level.SERIES] | KEPT[Level.STUDY]
         derived = {_MODALITIES, _SOP_CLASSES, _SERIES_IN_STUDY, _INSTANCES_IN_STUDY}
         derived |= {_INSTANCES_IN_SERIES, _TRANSFER_SYNTAX, _AVAILABILITY}
         self.metadata = query.level is Level.INSTANCE and (
-            query.include_all or bool(self.tags - kept - derived) or bool(asked & TRIMMED.keys())
+            query.include_all
+            or bool(self.tags - kept - derived)
+            or bool(asked & TRIMMED.keys() | self.private)
         )
 
 
@@ -140,6 +145,8 @@ def result_row(level: Level, wanted: Wanted, row: RowMapping) -> ResultRow:
     for source in reversed([source for source in sources if source]):
         everything = wanted.everything and wanted.metadata
         attributes |= {t: a for t, a in source.items() if everything or t in wanted.tags}
+        if wanted.private:
+            attributes |= _private(wanted, source)
     attributes.pop(_PER_FRAME, None)
     _add_derived(attributes, row)
     for tag in wanted.from_series:
@@ -158,6 +165,25 @@ def result_row(level: Level, wanted: Wanted, row: RowMapping) -> ResultRow:
         row.get("instance"),
         dict(sorted(attributes.items())),
     )
+
+
+def _private(wanted: Wanted, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the private attributes that are wanted, and who made them (PS3.18 §10.6.3.3).
+
+    A creator may have any block of its group (PS3.5 §7.8.1), another one in each instance: where
+    the request names the creator, its block is looked for, and what stands in it is given.
+    """
+    found: dict[str, Any] = {}
+    for tag in wanted.private:
+        creator = creator_of(tag) or ""
+        name = wanted.creators.get(creator)
+        if name is not None:
+            blocks = (t for t, a in source.items() if a.get("Value") == [name])
+            creator = next((t for t in blocks if is_private_creator(t) and t[:4] == tag[:4]), "")
+            tag = f"{tag[:4]}{creator[6:]}{tag[6:]}"
+        if tag in source and creator in source:
+            found |= {creator: source[creator], tag: source[tag]}
+    return found
 
 
 def _add_derived(attributes: dict[str, Any], row: RowMapping) -> None:

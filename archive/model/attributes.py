@@ -30,6 +30,8 @@ class Kind(StrEnum):
     """DA, kept as ``YYYYMMDD``: single value and range."""
     TIME = "time"
     """TM, kept as ``HHMMSS.FFFFFF``: single value and range."""
+    DATETIME = "datetime"
+    """DT, kept as ``YYYYMMDDHHMMSS.FFFFFF`` in UTC: single value and range."""
     NUMBER = "number"
     """IS, US, UL: single value and list."""
     DECIMAL = "decimal"
@@ -54,6 +56,8 @@ class IndexedAttribute:
         Computed from what is stored below it, not an attribute of the instances themselves.
     returned
         Whether a row of the attribute's own level has it without being asked.
+    site
+        Added by the settings of this archive: kept in a table of its own, not in a column.
     """
 
     name: str
@@ -65,6 +69,7 @@ class IndexedAttribute:
     many: bool = False
     derived: bool = False
     returned: bool = True
+    site: bool = False
 
     @property
     def tag(self) -> str:

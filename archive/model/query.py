@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from archive.model.attribute_paths import TagPath
 from archive.model.attributes import IndexedAttribute, Level
 from archive.model.identifiers import SeriesUid, StudyUid
 
@@ -57,10 +58,6 @@ class QueryKey:
     match: Match
 
 
-TagPath = tuple[str, ...]
-"""Tags from the outermost sequence inwards, each eight upper-case hexadecimal digits."""
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
     """A search transaction (PS3.18 §10.6).
@@ -78,6 +75,8 @@ class Query:
         Attributes to return besides the default ones, as paths of tags.
     include_all
         ``includefield=all``.
+    creators
+        Tag of a Private Creator and its value: which private attributes `include` means.
     limit
         Rows at most; never more than the settings' bound.
     offset
@@ -92,6 +91,7 @@ class Query:
     keys: tuple[QueryKey, ...] = ()
     include: frozenset[TagPath] = frozenset()
     include_all: bool = False
+    creators: tuple[tuple[str, str], ...] = ()
     limit: int = 1000
     offset: int = 0
     fuzzy: bool = False

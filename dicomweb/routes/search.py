@@ -8,20 +8,32 @@ import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from archive.model.attributes import Level
+from archive.archive import REMAINING_LIMIT
+from archive.model.attributes import Kind, Level
 from archive.model.query import Page, Query, ResultRow
 from auth import Permission
+from dicomweb import native_model
 from dicomweb.addresses import PREFIX, BaseUrl
 from dicomweb.codings import pack
 from dicomweb.dependencies import Caller, requires
+from dicomweb.multipart import MultipartWriter
 from dicomweb.negotiation import Offer
 from dicomweb.queries import SearchRequest, parse_search
 from dicomweb.responses import joined_vary
 
 router = APIRouter(prefix=PREFIX, tags=["Search (QIDO-RS)"])
 
-OFFERS = (Offer("application/dicom+json"), Offer("application/json"))
+OFFERS = (
+    Offer("application/dicom+json"),
+    Offer("application/json"),
+    Offer(native_model.MEDIA_TYPE, multipart=True),
+)
 RETRIEVE_URL = "00081190"
+FUZZY = (
+    "fuzzymatching: every word of the key begins a word of the name, in any order, case and "
+    "diacritics folded; not phonetic"
+)
+"""What fuzzy matching of names is here: PS3.4 C.2.2.2.1.1 leaves it to each archive to say."""
 MAXIMUM_NAMED = 20
 """Parameters that a Warning header names at most."""
 
@@ -39,13 +51,18 @@ _PARAMETERS: dict[str, Any] = {
             ("limit", {"type": "integer", "minimum": 0}, "Rows at most"),
             ("offset", {"type": "integer", "minimum": 0}, "Rows to pass over"),
             ("fuzzymatching", {"type": "boolean"}, "Match person names by word"),
+            ("emptyvaluematching", {"type": "boolean"}, 'Let `""` match what has no value'),
+            ("multiplevaluematching", {"type": "boolean"}, "Let each value of a list be wanted"),
             ("includefield", {"type": "string"}, "Attributes to return besides, or `all`"),
             ("PatientID", {"type": "string"}, "Any indexed attribute by keyword or tag"),
         )
     ]
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Matches", "content": {"application/dicom+json": {}}},
+    200: {
+        "description": "Matches",
+        "content": {"application/dicom+json": {}, "application/json": {}, "multipart/related": {}},
+    },
     204: {"description": "No matches"},
     400: {"description": "A parameter is not well formed"},
 }
@@ -106,19 +123,25 @@ def _search(
     page = caller.archive.search(asked.query, visible=visible)
     remaining = caller.archive.remaining(asked.query, visible=visible) if page.more else 0
     headers = {"Cache-Control": "no-store", **joined_vary("Accept", "Accept-Encoding")}
-    warnings = _warnings(caller.address, asked, remaining)
+    warnings = _warnings(caller.address, asked, remaining, most)
     if warnings:
         headers["Warning"] = ", ".join(warnings)
     if not page.rows:
         return Response(status_code=204, headers=headers)
-    body = _body(page, asked.query, caller.address)
+    content_type, body = _body(offer, page, asked.query, caller.address)
     body = pack(body, caller.header("accept-encoding"), headers)
-    return Response(body, headers={"content-type": offer.name, **headers})
+    return Response(body, headers={"content-type": content_type, **headers})
 
 
-def _body(page: Page, query: Query, address: BaseUrl) -> bytes:
-    """Write the rows as DICOM JSON, with the address of each (PS3.18 §10.6.3.3)."""
-    return b"[" + b",".join(_row(row, query, address) for row in page.rows) + b"]"
+def _body(offer: Offer, page: Page, query: Query, address: BaseUrl) -> tuple[str, bytes]:
+    """Write the rows with the address of each (PS3.18 §10.6.3.3); gives Content-Type and body."""
+    rows = (_row(row, query, address) for row in page.rows)
+    if offer.name != native_model.MEDIA_TYPE:
+        return offer.name, b"[" + b",".join(rows) + b"]"
+    # One part a match: an XML document has one root (PS3.18 §F.2.1).
+    writer = MultipartWriter.of(offer.name)
+    parts = ((offer.name, [native_model.to_xml(orjson.loads(row))]) for row in rows)
+    return writer.content_type, b"".join(writer.streamed(parts))
 
 
 def _row(row: ResultRow, query: Query, address: BaseUrl) -> bytes:
@@ -133,18 +156,21 @@ def _row(row: ResultRow, query: Query, address: BaseUrl) -> bytes:
     return text.replace(b'"BulkDataURI":"', f'"BulkDataURI":"{url}/'.encode())
 
 
-def _warnings(address: BaseUrl, asked: SearchRequest, remaining: int) -> list[str]:
-    """Make the Warning values of PS3.18 §8.3.4.4 and §10.6.3.1."""
-    agent = urlsplit(address.root).netloc
-    warnings = []
+def _warnings(address: BaseUrl, asked: SearchRequest, remaining: int, most: int) -> list[str]:
+    """Make the Warning values of PS3.18 §8.3.4 and §10.6.3.1 (RFC 7234 §5.5)."""
+    texts = []
     if remaining:
-        text = f"There are {remaining} additional results that can be requested"
-        warnings.append(f'299 {agent} "{text}"')
+        # Counting further would take longer than the search.
+        count = f"more than {REMAINING_LIMIT}" if remaining > REMAINING_LIMIT else str(remaining)
+        texts.append(f"There are {count} additional results that can be requested")
+        if asked.limited:
+            texts.append(f"No more than {most} results are given at once")
+    if asked.query.fuzzy and any(key.attribute.kind is Kind.NAME for key in asked.query.keys):
+        texts.append(FUZZY)
     if asked.unsupported:
         names = [re.sub(r"[^A-Za-z0-9_.-]", "?", name[:64]) for name in asked.unsupported]
         more = len(names) - MAXIMUM_NAMED
         text = ", ".join(names[:MAXIMUM_NAMED]) + (f" and {more} more" if more > 0 else "")
-        warnings.append(
-            f'299 {agent} "These parameters are not supported, and were left out: {text}"'
-        )
-    return warnings
+        texts.append(f"These parameters are not supported, and were left out: {text}")
+    agent = urlsplit(address.root).netloc
+    return [f'299 {agent} "{text}"' for text in texts]

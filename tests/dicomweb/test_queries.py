@@ -8,9 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive.errors import MalformedQuery, MalformedRequest
+from archive.model.attribute_paths import parse_attribute
 from archive.model.attributes import INDEXED, Level
-from archive.model.query import Match, Query, RangeMatch, ValueMatch, WildcardMatch
-from dicomweb.queries import SearchRequest, parse_attribute, parse_parameters, parse_search
+from archive.model.query import (
+    EmptyMatch,
+    EveryMatch,
+    Match,
+    Query,
+    RangeMatch,
+    ValueMatch,
+    WildcardMatch,
+)
+from dicomweb.queries import SearchRequest, parse_parameters, parse_search
 
 
 def search(text: str, level: Level = Level.STUDY) -> SearchRequest:
@@ -63,8 +72,11 @@ def test_every_indexed_attribute_can_be_named_by_keyword_and_by_tags() -> None:
         ("StudyDate=20260102-20260203", RangeMatch("20260102", "20260203")),
         ("StudyDate=-20260203", RangeMatch(None, "20260203")),
         ("StudyDate=20260102-", RangeMatch("20260102", None)),
-        ("StudyTime=10-1130", RangeMatch("100000.000000", "113059.999999")),
-        ("StudyTime=101112.5", RangeMatch("101112.500000", "101112.599999")),
+        ("StudyTime=10-1130", RangeMatch("10", "1130")),
+        ("StudyTime=101112.5", ValueMatch(("101112.5",))),
+        ("OpticalPathSequence.IlluminationWaveLength=488.5", ValueMatch(("488.5",))),
+        ('PatientID=""', ValueMatch(('""',))),
+        ("ImageType=ORIGINAL%5CPRIMARY", ValueMatch(("ORIGINAL", "PRIMARY"))),
         ("InstanceNumber=007", ValueMatch(("7",))),
         (
             "SpecimenDescriptionSequence.SpecimenIdentifier=S-1",
@@ -75,6 +87,42 @@ def test_every_indexed_attribute_can_be_named_by_keyword_and_by_tags() -> None:
 )
 def test_values_are_decoded_and_read_by_their_kind(text: str, expected: Match) -> None:
     assert match(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("PatientID=%22%22&emptyvaluematching=true", EmptyMatch()),
+        ('StudyDate=""&emptyvaluematching=true', EmptyMatch()),
+        ('PatientName=""&emptyvaluematching=false', ValueMatch(('""',))),
+        ('PatientID="x"&emptyvaluematching=true', ValueMatch(('"x"',))),
+        ("ModalitiesInStudy=SM,SR&multiplevaluematching=true", EveryMatch(("SM", "SR"))),
+        ("ImageType=A%5CB&multiplevaluematching=true", EveryMatch(("A", "B"))),
+        ("ImageType=A&multiplevaluematching=true", ValueMatch(("A",))),
+        ("ImageType=A*&multiplevaluematching=true", WildcardMatch("A*")),
+        # of one value, or of a VR that multiple value matching is not for: a list as before
+        ("Modality=SM,SR&multiplevaluematching=true", ValueMatch(("SM", "SR"))),
+        ("StudyInstanceUID=1.2,1.3&multiplevaluematching=true", ValueMatch(("1.2", "1.3"))),
+    ],
+)
+def test_empty_and_multiple_value_matching_are_done_when_they_are_asked_for(
+    text: str, expected: Match
+) -> None:
+    found = search(text)
+    assert [key.match for key in found.query.keys] == [expected]
+    assert found.unsupported == ()
+
+
+def test_a_private_creator_says_whose_attributes_are_wanted() -> None:
+    found = search("00091001=x&00090010=ACME&includefield=00091002")
+    assert found.query.creators == (("00090010", "ACME"),)
+    assert found.query.include == {("00091002",)}
+    assert found.unsupported == ("00091001",)
+
+
+def test_more_rows_than_an_answer_has_are_asked_for() -> None:
+    assert search("limit=1001").limited
+    assert not search("limit=1000").limited
 
 
 @pytest.mark.parametrize("text", ["PatientID=", "PatientID", "PatientID=*", "StudyDate="])
@@ -95,6 +143,12 @@ def test_universal_matching_only_asks_for_the_attribute(text: str) -> None:
         "limit=1&limit=2",
         "offset=%D9%A1",
         "fuzzymatching=maybe",
+        "emptyvaluematching=1",
+        "multiplevaluematching=",
+        "ImageType=A*%5CB&multiplevaluematching=true",
+        'StudyInstanceUID=""&emptyvaluematching=true',
+        'InstanceNumber=""&emptyvaluematching=true',
+        "OpticalPathSequence.IlluminationWaveLength=blue",
         "PatientID=%00",
         "PatientID=A%00B",
         "%00=A",

@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.dicom_files import jpeg_slide
-from tests.support.http import path_of, store
+from dicomweb import native_model
+from tests.support.dicom_files import MadeFile, encapsulated_element, jpeg_slide, part10
+from tests.support.http import parts_of, path_of, store
 
 if TYPE_CHECKING:
     import httpx
 
-    from tests.support.dicom_files import MadeFile
     from tests.support.http import LiveServer
 
 MATCHED = 200
@@ -145,11 +145,73 @@ def test_characters_of_the_database_match_only_themselves(
 
 
 def test_search_answers_only_what_is_acceptable(client: httpx.Client) -> None:
-    refused = client.get(
-        "/dicomweb/studies", headers={"accept": 'multipart/related; type="application/dicom+xml"'}
-    )
+    refused = client.get("/dicomweb/studies", headers={"accept": "application/dicom"})
     assert refused.status_code == 406
-    assert refused.json()["available"] == ["application/dicom+json", "application/json"]
+    available = refused.json()["available"]
+    assert available[:2] == ["application/dicom+json", "application/json"]
+
+
+def test_matches_come_as_xml_one_part_each(
+    client: httpx.Client, case: tuple[str, list[MadeFile]], live: LiveServer
+) -> None:
+    patient, slides = case
+    accept = {"accept": 'multipart/related; type="application/dicom+xml"'}
+    answer = client.get(f"/dicomweb/instances?PatientID={patient}", headers=accept)
+    assert answer.status_code == MATCHED
+    parts = parts_of(answer)
+    assert [kind for kind, _ in parts] == ["application/dicom+xml"] * 2
+    told = [native_model.from_xml(document) for _, document in parts]
+    assert {row["00080018"]["Value"][0] for row in told} == {slide.uid for slide in slides}
+    assert {row["00081190"]["Value"][0] for row in told} == {
+        live.url + path_of(slide) for slide in slides
+    }
+    asked = rows(client, f"/instances?PatientID={patient}")
+    assert sorted(map(sorted, told)) == sorted(map(sorted, asked))
+    assert client.get("/dicomweb/studies?PatientID=nobody", headers=accept).status_code == 204
+
+
+def test_the_warning_says_what_fuzzy_means_and_how_many_rows_there_are_at_most(
+    client: httpx.Client, case: tuple[str, list[MadeFile]]
+) -> None:
+    patient, slides = case
+    family = str(slides[0].dataset.PatientName).split("^")[0]
+    path = f"/dicomweb/studies?PatientID={patient}&fuzzymatching=true"
+    assert "warning" not in client.get(path).headers
+    fuzzy = client.get(f"{path}&PatientName={family[:2].upper()}")
+    assert fuzzy.status_code == MATCHED
+    assert "not phonetic" in fuzzy.headers["warning"]
+    beyond = client.get(f"/dicomweb/instances?PatientID={patient}&limit=1&offset=0")
+    assert "given at once" not in beyond.headers["warning"]
+
+
+def test_empty_value_matching_finds_what_has_no_value(client: httpx.Client) -> None:
+    patient = f"P-{uuid4().hex[:12]}"
+    bare = jpeg_slide(PatientID=patient, StudyID="")
+    assert store(client, bare, jpeg_slide(PatientID=patient, StudyID="x")).status_code == MATCHED
+    query = f"/studies?PatientID={patient}&StudyID=%22%22"
+    (row,) = rows(client, f"{query}&emptyvaluematching=true")
+    assert row["0020000D"]["Value"] == [bare.dataset.StudyInstanceUID]
+    assert rows(client, query) == []
+
+
+def test_private_attributes_are_found_by_their_creator_in_whichever_block(
+    client: httpx.Client,
+) -> None:
+    slide = jpeg_slide()
+    slide.dataset.private_block(0x0009, "OTHER", create=True).add_new(0x01, "LO", "theirs")
+    slide.dataset.private_block(0x0009, "ACME", create=True).add_new(0x01, "LO", "ours")
+    element = encapsulated_element([[frame] for frame in slide.frames])
+    made = MadeFile(part10(slide.dataset, "1.2.840.10008.1.2.4.50", element), slide.dataset)
+    assert store(client, made).status_code == MATCHED
+    path = f"/instances?SOPInstanceUID={made.uid}&includefield=00091001"
+    (row,) = rows(client, f"{path}&00090010=ACME")
+    assert row["00090011"]["Value"] == ["ACME"]
+    assert row["00091101"]["Value"] == ["ours"]
+    (row,) = rows(client, path)
+    assert row["00090010"]["Value"] == ["OTHER"]
+    assert row["00091001"]["Value"] == ["theirs"]
+    (row,) = rows(client, f"{path}&00090010=NOBODY")
+    assert not [tag for tag in row if tag.startswith("0009")]
 
 
 def test_long_answers_are_compressed_for_who_takes_it(
@@ -169,8 +231,6 @@ def test_long_answers_are_compressed_for_who_takes_it(
 def test_bulk_data_in_a_row_is_addressed_absolutely(client: httpx.Client, live: LiveServer) -> None:
     slide = jpeg_slide()
     slide.dataset.OpticalPathSequence[0].ICCProfile = bytes(range(256)) * 10
-    from tests.support.dicom_files import MadeFile, encapsulated_element, part10
-
     element = encapsulated_element([[frame] for frame in slide.frames])
     made = MadeFile(part10(slide.dataset, "1.2.840.10008.1.2.4.50", element), slide.dataset)
     assert store(client, made).status_code == MATCHED
