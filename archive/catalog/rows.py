@@ -4,18 +4,16 @@ Counts and what hangs on them are made for the rows of a page alone.
 """
 
 import gzip
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from sqlalchemy import RowMapping, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from archive.catalog.levels import (
     KEPT,
     REQUIRED,
     RETURNED,
-    SERIES_TAGS,
     TRIMMED,
     VR_WHEN_EMPTY,
     level_of,
@@ -52,13 +50,6 @@ class Wanted:
         tags = {tag for level in self.levels for tag in RETURNED[level]} | asked
         if query.include_all:
             tags |= {tag for level in self.levels for tag in KEPT[level]}
-        # What hangs below the row is not told by the standard; a worklist of cases asks for the
-        # slides' containers all the same, so attributes of the series are gathered on demand.
-        self.from_series = (
-            frozenset(tag for tag in self.asked if level_of(tag) is Level.SERIES) & SERIES_TAGS
-            if query.level is Level.STUDY
-            else frozenset()
-        )
         self.tags = frozenset(
             tag
             for tag in tags - self.private
@@ -88,8 +79,6 @@ def columns(query: Query, wanted: Wanted) -> list[Any]:
         found.append(_count(SeriesRow, "study_id", StudyRow.id, _SERIES_IN_STUDY))
     if _INSTANCES_IN_STUDY in wanted.tags:
         found.append(_count(InstanceRow, "study_id", StudyRow.id, _INSTANCES_IN_STUDY))
-    if wanted.from_series:
-        found.append(_series_attributes())
     if query.level is Level.STUDY:
         return found
     found.append(SeriesRow.series_uid.label("series"))
@@ -123,13 +112,6 @@ def _gathered(table: Any, column: Any) -> Any:  # noqa: ANN401
     return gathered.correlate(StudyRow).scalar_subquery()
 
 
-def _series_attributes() -> Any:  # noqa: ANN401
-    inner = SeriesRow.__table__.alias()
-    gathered = select(func.jsonb_agg(aggregate_order_by(inner.c.attributes, inner.c.id)))
-    gathered = gathered.where(inner.c.study_id == StudyRow.id)
-    return gathered.correlate(StudyRow).scalar_subquery().label("below")
-
-
 def result_row(level: Level, wanted: Wanted, row: RowMapping) -> ResultRow:
     """Make a row of results."""
     attributes: dict[str, Any] = {}
@@ -149,10 +131,6 @@ def result_row(level: Level, wanted: Wanted, row: RowMapping) -> ResultRow:
             attributes |= _private(wanted, source)
     attributes.pop(_PER_FRAME, None)
     _add_derived(attributes, row)
-    for tag in wanted.from_series:
-        gathered = _merged([below[tag] for below in row["below"] or () if tag in below])
-        if gathered is not None:
-            attributes[tag] = gathered
     attributes["0020000D"] = {"vr": "UI", "Value": [row["study"]]}
     attributes[_AVAILABILITY] = {"vr": "CS", "Value": ["ONLINE"]}
     if level is not Level.STUDY:
@@ -193,15 +171,3 @@ def _add_derived(attributes: dict[str, Any], row: RowMapping) -> None:
     for tag in (_SERIES_IN_STUDY, _INSTANCES_IN_STUDY, _INSTANCES_IN_SERIES):
         if tag in row:
             attributes[tag] = {"vr": "IS", "Value": [row[tag]]}
-
-
-def _merged(found: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Put the values of one attribute of several series together, each once."""
-    values: list[Any] = []
-    vr = None
-    for attribute in found:
-        vr = attribute["vr"]
-        values.extend(value for value in attribute.get("Value", ()) if value not in values)
-    if vr is None:
-        return None
-    return {"vr": vr, "Value": values} if values else {"vr": vr}
