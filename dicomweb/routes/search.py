@@ -16,7 +16,7 @@ from dicomweb import native_model
 from dicomweb.addresses import PREFIX, BaseUrl
 from dicomweb.codings import pack
 from dicomweb.dependencies import Caller, requires
-from dicomweb.multipart import MultipartWriter
+from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.negotiation import Offer
 from dicomweb.queries import SearchRequest, parse_search
 from dicomweb.responses import joined_vary
@@ -140,7 +140,7 @@ def _body(offer: Offer, page: Page, query: Query, address: BaseUrl) -> tuple[str
         return offer.name, b"[" + b",".join(rows) + b"]"
     # One part a match: an XML document has one root (PS3.18 §F.2.1).
     writer = MultipartWriter.of(offer.name)
-    parts = ((offer.name, [native_model.to_xml(orjson.loads(row))]) for row in rows)
+    parts = (Part(offer.name, [native_model.to_xml(orjson.loads(row))]) for row in rows)
     return writer.content_type, b"".join(writer.streamed(parts))
 
 
