@@ -25,6 +25,7 @@ from typing import Protocol, runtime_checkable
 from xxhash import xxh3_64_intdigest
 
 from archive.blobs.keys import check_key
+from archive.blobs.store import too_short
 from archive.errors import BlobsUnavailable
 from archive.model.instances import BlobKey
 
@@ -43,15 +44,16 @@ RESERVED_BYTES = 1024**3
 
 _LAYOUT = 1  # another layout is another pair of files
 _PAGES = BLOCK_BYTES // PAGE_BYTES
-# Checksum of the rest; key, number of the block; bytes of the blob, of this block; of each page.
-_TAG = struct.Struct(f"<Q16sQQQ{_PAGES}Q")
-_NAME_OFFSET, _NAME_BYTES = 8, 24
-_SUMS_OFFSET = _TAG.size - _PAGES * 8
-_STAMP = struct.Struct("<Q")  # when a place was used last, milliseconds since 1970; 0 is never
+_NUMBER = struct.Struct("<Q")
+# Checksum of the rest; key and number of the block; bytes of the block; checksum of each page.
+_TAG = struct.Struct(f"<Q24sQ{_PAGES}Q")
+_NAME_OFFSET = 8
+# When each place was used last, milliseconds since 1970; 0 is never.
 _STAMPS = struct.Struct(f"<{WAYS}Q")
 _RECORD_BYTES = _STAMPS.size + WAYS * _TAG.size
 _SET_BYTES = _RECORD_BYTES + WAYS * BLOCK_BYTES
 _STAMP_AGE_MS = 10_000  # a stamp younger than this is not written again
+_REMEMBERED_PLACES = 16_384  # 4 GiB of blocks, in some 10 MB of memory
 _NO_TAG = bytes(_TAG.size)
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -95,18 +97,21 @@ class SupportsObservation(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A block that the cache holds, as far as its tag tells."""
+class _Place:
+    """Where a block lies, and what its tag says of it."""
 
-    length: int
-    """Bytes of the block; fewer than `BLOCK_BYTES` at the end of its blob."""
-    blob_size: int
-    """Bytes of the whole blob."""
     index: int
     """Of the set."""
     way: int
     """Zero-based place in the set."""
     tag: bytes
+    """As it is on the disk."""
+    length: int
+    """Bytes of the block; fewer than `BLOCK_BYTES` at the end of its blob."""
+    sums: tuple[int, ...]
+    """Checksum of each page."""
+    until: int
+    """When its stamp is due again, milliseconds since 1970."""
 
 
 class BlockCache:
@@ -152,6 +157,7 @@ class BlockCache:
         self._complained = False
         self.count = count
         self._now_ms = now_ms
+        self._remembered: dict[tuple[BlobKey, int], _Place] = {}
         names = [f"{kind}-{_LAYOUT}-{self._sets}" for kind in ("tags", "blocks")]
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -174,74 +180,66 @@ class BlockCache:
         """Blocks that it holds at most."""
         return self._sets * WAYS
 
-    def find(self, key: BlobKey, number: int) -> Held | None:
-        """Tell whether a block is held, by its tag alone.
+    def holds(self, key: BlobKey, number: int) -> bool:
+        """Tell whether a block is held, by its tag alone."""
+        return self._look_up(key, number) is not None
 
-        Raises
-        ------
-        ValueError
-            When `key` has not the form of one.
-        """
-        name = _key_name(key) + number.to_bytes(8, "little")
-        index = self._set_of(name)
-        record = self._record(index)
-        at = record.find(name, _STAMPS.size) - _NAME_OFFSET - _STAMPS.size
-        way, rest = divmod(at, _TAG.size)
-        if at < 0 or rest:
-            return None
-        tag = record[_STAMPS.size + at : _STAMPS.size + at + _TAG.size]
-        if not _is_whole(tag):
-            return None
-        _, _, _, blob_size, length, *_ = _TAG.unpack(tag)
-        (stamp,) = _STAMP.unpack_from(record, way * _STAMP.size)
-        now = self._now_ms()
-        if not 0 <= now - stamp < _STAMP_AGE_MS:
-            with contextlib.suppress(OSError):
-                os.pwrite(self._tags, _STAMP.pack(now), self._stamp_at(index, way))
-        return Held(length, blob_size, index, way, tag)
-
-    def read(self, held: Held, begin: int, end: int) -> bytes | None:
+    def read(self, key: BlobKey, number: int, begin: int, end: int | None = None) -> bytes | None:
         """Read bytes of a block, verified.
 
         Parameters
         ----------
-        held
-            As `find` gave it.
+        number
+            Of the block, zero-based.
         begin, end
-            Bytes from the start of the block; within it.
+            Bytes from the start of the block; to its own end when `end` is left out.
 
         Returns
         -------
         bytes or None
-            None when they do not match their checksums; the block is dropped then.
-        """
-        first, last = begin // PAGE_BYTES, -(-end // PAGE_BYTES)
-        at = first * PAGE_BYTES
-        stop = min(last * PAGE_BYTES, held.length)
-        try:
-            pages = os.pread(self._blocks, stop - at, self._block_at(held.index, held.way) + at)
-        except OSError:
-            pages = b""
-        if len(pages) == stop - at and _match(pages, held.tag, first, last):
-            return pages[begin - at : end - at]
-        self._drop_damaged(held)
-        return None
+            None when the block is not here, or does not match its checksums; it is dropped then.
 
-    def put(self, key: BlobKey, number: int, content: memoryview, blob_size: int) -> None:
+        Raises
+        ------
+        FixityFailure
+            When the blob ends within this block, before `end`.
+        ValueError
+            When `key` has not the form of one.
+        """
+        # What a tag said is remembered; the bytes are verified against it each time all the same.
+        # Another block may have its place by now, which does not match and is looked up once more.
+        name = (key, number)
+        remembered = self._remembered.get(name)
+        if remembered is not None and self._now_ms() < remembered.until:
+            content = self._read(key, remembered, begin, end)
+            if content is not None:
+                return content
+        place = self._look_up(key, number)
+        if place is None:
+            self._remembered.pop(name, None)
+            return None
+        content = self._read(key, place, begin, end)
+        if content is None:
+            self._drop_damaged(place)
+            return None
+        if len(self._remembered) >= _REMEMBERED_PLACES:
+            self._remembered.clear()
+        self._remembered[name] = place
+        return content
+
+    def put(self, key: BlobKey, number: int, content: memoryview) -> None:
         """Keep a block, in the place of the one of its set that was not used for longest."""
-        name = _key_name(key) + number.to_bytes(8, "little")
+        name = _name(key, number)
         index = self._set_of(name)
         sums = [xxh3_64_intdigest(content[at : at + PAGE_BYTES]) for at in _page_offsets(content)]
-        rest = _TAG.pack(
-            0, name[:16], number, blob_size, len(content), *sums, *[0] * (_PAGES - len(sums))
-        )[_NAME_OFFSET:]
-        tag = _STAMP.pack(xxh3_64_intdigest(rest)) + rest
+        sums += [0] * (_PAGES - len(sums))
+        rest = _TAG.pack(0, name, len(content), *sums)[_NAME_OFFSET:]
+        tag = _NUMBER.pack(xxh3_64_intdigest(rest)) + rest
         try:
             way = self._claim(index, name)
             if way is None:
                 return
-            complete = os.pwrite(self._blocks, content, self._block_at(index, way))
-            if complete == len(content):
+            if os.pwrite(self._blocks, content, self._block_at(index, way)) == len(content):
                 os.pwrite(self._tags, tag, self._tag_at(index, way))
                 return
             self._pass_by("no space left on its disk")
@@ -249,36 +247,80 @@ class BlockCache:
             self._pass_by("no space left on its disk" if error.errno in _FULL else str(error))
 
     def drop(self, key: BlobKey, blob_size: int) -> None:
-        """Forget every block of a blob of so many bytes, and overwrite what they held."""
+        """Forget every block of a blob of so many bytes, and overwrite what they place."""
         for number in range(-(-blob_size // BLOCK_BYTES)):
-            held = self.find(key, number)
-            if held is not None:
+            self._remembered.pop((key, number), None)
+            for _ in range(WAYS):  # processes that fetch at the same time may have put it twice
+                place = self._look_up(key, number)
+                if place is None:
+                    break
                 with contextlib.suppress(OSError):
-                    self._clear(held)
-                    os.pwrite(
-                        self._blocks, bytes(held.length), self._block_at(held.index, held.way)
-                    )
+                    self._clear(place)
+                    at = self._block_at(place.index, place.way)
+                    os.pwrite(self._blocks, bytes(place.length), at)
 
     def close(self) -> None:
         """Close the files."""
         for descriptor in (self._tags, self._blocks):
             os.close(descriptor)
 
+    def _look_up(self, key: BlobKey, number: int) -> _Place | None:
+        """Find a block by its tag, and stamp it as used."""
+        name = _name(key, number)
+        index = self._set_of(name)
+        record = self._record(index)
+        way = _way_of(record, name)
+        if way is None:
+            return None
+        tag = _tag_of(record, way)
+        if not _is_whole(tag):
+            return None
+        (stamp,) = _NUMBER.unpack_from(record, way * _NUMBER.size)
+        now = self._now_ms()
+        if not 0 <= now - stamp < _STAMP_AGE_MS:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._tags, _NUMBER.pack(now), self._stamp_at(index, way))
+        _, _, length, *sums = _TAG.unpack(tag)
+        return _Place(index, way, tag, length, tuple(sums), now + _STAMP_AGE_MS)
+
+    def _read(self, key: BlobKey, place: _Place, begin: int, end: int | None) -> bytes | None:
+        """Read bytes from a place; None when they are not what its tag says."""
+        if end is None:
+            end = place.length
+        elif end > place.length:
+            raise too_short(key)
+        first, last = begin // PAGE_BYTES, -(-end // PAGE_BYTES)
+        at = first * PAGE_BYTES
+        length = min(last * PAGE_BYTES, place.length) - at
+        try:
+            pages = os.pread(self._blocks, length, self._block_at(place.index, place.way) + at)
+        except OSError:
+            return None
+        if len(pages) != length:
+            return None
+        view = memoryview(pages)
+        for page in range(last - first):
+            some = view[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
+            if xxh3_64_intdigest(some) != place.sums[first + page]:
+                return None
+        return pages[begin - at : end - at]
+
     def _claim(self, index: int, name: bytes) -> int | None:
         """Choose the place for a block and empty it; None when it is there or there is no room."""
         with self._choosing:
             record = self._record(index).ljust(_RECORD_BYTES, b"\0")
             stamps = _STAMPS.unpack_from(record)
-            way = min(range(WAYS), key=stamps.__getitem__)
-            at = _STAMPS.size + way * _TAG.size
-            taken = record[at : at + _TAG.size] != _NO_TAG
-            if name in record:
-                return None  # another process was faster, or another thread is
+            way = _way_of(record, name)
+            if way is None:
+                way = min(range(WAYS), key=stamps.__getitem__)
+            elif _is_whole(_tag_of(record, way)):
+                return None  # another process was faster
+            taken = _tag_of(record, way) != _NO_TAG
             if not taken and not self._has_room():
                 self._pass_by("its disk is nearly full")
                 return None
             # Stamped at once, so that no other thread chooses it while it is written.
-            os.pwrite(self._tags, _STAMP.pack(self._now_ms()), self._stamp_at(index, way))
+            os.pwrite(self._tags, _NUMBER.pack(self._now_ms()), self._stamp_at(index, way))
             if taken:
                 os.pwrite(self._tags, _NO_TAG, self._tag_at(index, way))
                 self.count(CacheEvent.EVICTED, 1)
@@ -288,17 +330,17 @@ class BlockCache:
         disk = os.fstatvfs(self._blocks)
         return disk.f_bavail * disk.f_frsize >= self._reserved_bytes + BLOCK_BYTES
 
-    def _drop_damaged(self, held: Held) -> None:
+    def _drop_damaged(self, place: _Place) -> None:
         """Drop a block that did not match, unless its place has just been given to another."""
         with contextlib.suppress(OSError):
-            at = self._tag_at(held.index, held.way)
-            if os.pread(self._tags, _TAG.size, at) == held.tag:
-                self._clear(held)
+            at = self._tag_at(place.index, place.way)
+            if os.pread(self._tags, _TAG.size, at) == place.tag:
+                self._clear(place)
                 self.count(CacheEvent.DAMAGED, 1)
 
-    def _clear(self, held: Held) -> None:
-        os.pwrite(self._tags, _NO_TAG, self._tag_at(held.index, held.way))
-        os.pwrite(self._tags, _STAMP.pack(0), self._stamp_at(held.index, held.way))
+    def _clear(self, place: _Place) -> None:
+        os.pwrite(self._tags, _NO_TAG, self._tag_at(place.index, place.way))
+        os.pwrite(self._tags, _NUMBER.pack(0), self._stamp_at(place.index, place.way))
 
     def _pass_by(self, why: str) -> None:
         self.count(CacheEvent.PASSED_BY, 1)
@@ -317,7 +359,7 @@ class BlockCache:
         return (int.from_bytes(name[:8]) + int.from_bytes(name[16:], "little")) % self._sets
 
     def _stamp_at(self, index: int, way: int) -> int:
-        return index * _RECORD_BYTES + way * _STAMP.size
+        return index * _RECORD_BYTES + way * _NUMBER.size
 
     def _tag_at(self, index: int, way: int) -> int:
         return index * _RECORD_BYTES + _STAMPS.size + way * _TAG.size
@@ -327,6 +369,11 @@ class BlockCache:
         return (way * self._sets + index) * BLOCK_BYTES
 
 
+def _name(key: BlobKey, number: int) -> bytes:
+    """Give the name of a block, as it is in its tag."""
+    return _key_name(key) + _NUMBER.pack(number)
+
+
 @lru_cache(maxsize=4096)
 def _key_name(key: BlobKey) -> bytes:
     """Give the 16 bytes by which a blob is known here: the random part of its key."""
@@ -334,19 +381,23 @@ def _key_name(key: BlobKey) -> bytes:
     return bytes.fromhex(key[3:35])
 
 
+def _way_of(record: bytes, name: bytes) -> int | None:
+    """Find the place in a set whose tag has this name, whole or not."""
+    at = record.find(name, _STAMPS.size) - _STAMPS.size - _NAME_OFFSET
+    way, rest = divmod(at, _TAG.size)
+    return None if at < 0 or rest else way
+
+
+def _tag_of(record: bytes, way: int) -> bytes:
+    at = _STAMPS.size + way * _TAG.size
+    return record[at : at + _TAG.size]
+
+
 def _is_whole(tag: bytes) -> bool:
-    (expected,) = _STAMP.unpack_from(tag)
-    return len(tag) == _TAG.size and xxh3_64_intdigest(tag[_NAME_OFFSET:]) == expected
-
-
-def _match(pages: bytes, tag: bytes, first: int, last: int) -> bool:
-    """Tell whether pages `first` to `last` (not included) are those that the tag describes."""
-    view = memoryview(pages)
-    expected = struct.unpack_from(f"<{last - first}Q", tag, _SUMS_OFFSET + 8 * first)
-    return all(
-        xxh3_64_intdigest(view[at : at + PAGE_BYTES]) == one
-        for at, one in zip(_page_offsets(view), expected, strict=True)
-    )
+    if len(tag) != _TAG.size:
+        return False
+    expected: int = _NUMBER.unpack_from(tag)[0]
+    return xxh3_64_intdigest(memoryview(tag)[_NAME_OFFSET:]) == expected
 
 
 def _page_offsets(content: memoryview) -> range:

@@ -13,9 +13,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from archive.blobs.block_cache import BLOCK_BYTES, BlockCache, CacheEvent
 from archive.blobs.block_flights import BlockFlights
-from archive.blobs.object_store import too_short
 from archive.blobs.range_client import RangeRead
-from archive.blobs.store import BlobStat, BlobStore
+from archive.blobs.store import BlobStat, BlobStore, too_short
 from archive.errors import BlobMissing
 from archive.model.frames import ByteSpan
 from archive.model.instances import BlobKey, StagedFile
@@ -77,15 +76,21 @@ class CachedBlobs:
 
     def read_now(self, key: BlobKey, spans: Sequence[ByteSpan]) -> list[bytes] | None:
         """Read spans that the cache holds (see `SupportsImmediateRead`)."""
-        contents = []
+        contents, blocks = [], len(spans)
         for span in spans:
-            for piece in _pieces(span):
-                content = self._held(key, piece)
-                if content is None:
-                    return None
-                contents.append(content)
-        self._count_hits(contents)
-        return _joined(spans, contents)
+            number, begin = divmod(span.offset, BLOCK_BYTES)
+            end = begin + span.length
+            content: bytes | None
+            if begin < end <= BLOCK_BYTES:  # most frames lie in one block: the path that is short
+                content = self._cache.read(key, number, begin, end)
+            else:
+                content = self._read_across(key, span)
+                blocks += len(_pieces(span)) - 1
+            if content is None:
+                return None
+            contents.append(content)
+        self._count_hits(blocks, contents)
+        return contents
 
     def read(self, key: BlobKey, spans: Sequence[ByteSpan]) -> list[bytes]:
         """Read spans (see `BlobStore.read`); what the cache lacks is fetched in whole blocks."""
@@ -94,12 +99,12 @@ class CachedBlobs:
         for batch in _batches(pieces):
             missing = []
             for at in batch:
-                content = self._held(key, pieces[at])
+                content = self._cache.read(key, *pieces[at])
                 if content is None:
                     missing.append(at)
                 else:
                     contents[at] = content
-                    self._count_hits([content])
+                    self._count_hits(1, [content])
             blocks = self._fetch(key, sorted({pieces[at].number for at in missing}))
             for at in missing:
                 contents[at] = _cut(key, pieces[at], blocks)
@@ -139,20 +144,18 @@ class CachedBlobs:
         self._origin.close()
         self._cache.close()
 
-    def _held(self, key: BlobKey, piece: _Piece) -> bytes | None:
-        held = self._cache.find(key, piece.number)
-        if held is None:
-            return None
-        if piece.end > held.length:
-            raise too_short(key)
-        return self._cache.read(held, piece.begin, piece.end)
+    def _read_across(self, key: BlobKey, span: ByteSpan) -> bytes | None:
+        """Read a span of several blocks, or of none, from the cache."""
+        contents = []
+        for piece in _pieces(span):
+            content = self._cache.read(key, *piece)
+            if content is None:
+                return None
+            contents.append(content)
+        return b"".join(contents)
 
-    def _whole(self, key: BlobKey, number: int) -> bytes | None:
-        held = self._cache.find(key, number)
-        return None if held is None else self._cache.read(held, 0, held.length)
-
-    def _count_hits(self, contents: Sequence[bytes]) -> None:
-        self._cache.count(CacheEvent.HIT, len(contents))
+    def _count_hits(self, blocks: int, contents: Sequence[bytes]) -> None:
+        self._cache.count(CacheEvent.HIT, blocks)
         self._cache.count(CacheEvent.SERVED_BYTES, sum(map(len, contents)))
 
     def _fetch(self, key: BlobKey, numbers: Sequence[int]) -> Mapping[int, memoryview]:
@@ -160,7 +163,7 @@ class CachedBlobs:
         flights, mine = self._flights.claim(key, numbers)
         missing = []
         for number in mine:  # who was faster may have landed it since it was looked for
-            content = self._whole(key, number)
+            content = self._cache.read(key, number, 0)
             if content is None:
                 missing.append(number)
             else:
@@ -189,7 +192,7 @@ class CachedBlobs:
                 first = (number - run.start) * BLOCK_BYTES
                 content = found.content[first : first + BLOCK_BYTES]
                 if content:
-                    self._cache.put(key, number, content, found.blob_size)
+                    self._cache.put(key, number, content)
                 waiting.remove(number)
                 self._flights.land(key, number, content)
         except BaseException as error:  # noqa: BLE001 — goes to everybody who waits, the caller too

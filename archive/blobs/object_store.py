@@ -20,7 +20,7 @@ from archive.blobs.object_reader import ObjectReader
 from archive.blobs.range_client import RangeClient, RangeRead
 from archive.blobs.spans import read_merged
 from archive.blobs.staging import hash_file
-from archive.blobs.store import BlobStat
+from archive.blobs.store import BlobStat, too_short
 from archive.errors import BlobExists, BlobMissing, BlobsUnavailable, FixityFailure
 from archive.model.frames import ByteSpan
 from archive.model.instances import BlobKey, StagedFile
@@ -275,8 +275,3 @@ def part_bytes(size: int) -> int:
     mebibyte = 1024 * 1024
     least = -(-size // MAXIMUM_PARTS)
     return max(PART_BYTES, -(-least // mebibyte) * mebibyte)
-
-
-def too_short(key: BlobKey) -> FixityFailure:
-    """Give the error for a blob that ends before what should be in it."""
-    return FixityFailure(f"blob {key} is shorter than the catalog expects; run `coverslip verify`")

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
+from archive.errors import FixityFailure
 from archive.model.frames import ByteSpan
 from archive.model.instances import BlobKey, StagedFile
 
@@ -22,6 +23,11 @@ class BlobStat:
     """Bytes."""
     modified_at: datetime
     """UTC; when it was put."""
+
+
+def too_short(key: BlobKey) -> FixityFailure:
+    """Give the error for a blob that ends before what should be in it."""
+    return FixityFailure(f"blob {key} is shorter than the catalog expects; run `coverslip verify`")
 
 
 class BlobStore(Protocol):

@@ -30,19 +30,13 @@ def block(number: int, key: BlobKey = KEY, length: int = BLOCK_BYTES) -> bytes:
 
 def put(cache: BlockCache, number: int, key: BlobKey = KEY, length: int = BLOCK_BYTES) -> None:
     """Keep a block."""
-    cache.put(key, number, memoryview(block(number, key, length)), 1 << 40)
-
-
-def get(cache: BlockCache, number: int, begin: int, end: int, key: BlobKey = KEY) -> bytes | None:
-    """Give bytes of a block, when it is there."""
-    held = cache.find(key, number)
-    return None if held is None else cache.read(held, begin, end)
+    cache.put(key, number, memoryview(block(number, key, length)))
 
 
 def turn(cache: BlockCache, pick: random.Random) -> bool:
     """Read a random block, or put it; gives whether it was there, and raises for wrong bytes."""
     number = pick.randrange(NUMBERS)
-    found = get(cache, number, 100_000, 117_000)
+    found = cache.read(KEY, number, 100_000, 117_000)
     if found is None:
         put(cache, number)
     elif found != block(number)[100_000:117_000]:

@@ -23,8 +23,8 @@ from archive.blobs.block_cache import (
     BlockCache,
     CacheEvent,
 )
-from archive.errors import BlobsUnavailable
-from tests.support.caching_child import KEY, LIMIT_BYTES, NUMBERS, block, get, put, turn
+from archive.errors import BlobsUnavailable, FixityFailure
+from tests.support.caching_child import KEY, LIMIT_BYTES, NUMBERS, block, put, turn
 from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
@@ -59,24 +59,24 @@ def the_file(folder: Path, kind: str) -> Path:
 def test_a_block_is_read_back_in_any_part(cache: BlockCache) -> None:
     put(cache, 0)
     for begin, end in ((0, 1), (5, 17_005), (PAGE_BYTES - 1, PAGE_BYTES + 1), (0, BLOCK_BYTES)):
-        assert get(cache, 0, begin, end) == block(0)[begin:end]
-    assert cache.find(KEY, 1) is None
-    assert cache.find(new_key("0" * 64), 0) is None
+        assert cache.read(KEY, 0, begin, end) == block(0)[begin:end]
+    assert not cache.holds(KEY, 1)
+    assert not cache.holds(new_key("0" * 64), 0)
 
 
 def test_a_last_block_may_be_short(cache: BlockCache) -> None:
     for number, length in enumerate((1, PAGE_BYTES, PAGE_BYTES + 1, BLOCK_BYTES - 1)):
         put(cache, number, length=length)
-        held = cache.find(KEY, number)
-        assert held is not None
-        assert (held.length, held.blob_size) == (length, 1 << 40)
-        assert cache.read(held, 0, length) == block(number, length=length)
+        assert cache.read(KEY, number, 0) == block(number, length=length)
+        assert cache.read(KEY, number, length - 1, length) == block(number, length=length)[-1:]
+        with pytest.raises(FixityFailure):
+            cache.read(KEY, number, 0, length + 1)
 
 
 def test_it_survives_a_restart(cache: BlockCache, tmp_path: Path) -> None:
     put(cache, 3)
     again = BlockCache(tmp_path / "cache", 4 * MINIMUM_BYTES)
-    assert get(again, 3, 10, 99) == block(3)[10:99]
+    assert again.read(KEY, 3, 10, 99) == block(3)[10:99]
     again.close()
 
 
@@ -89,7 +89,7 @@ def test_it_never_takes_more_than_its_limit(tmp_path: Path) -> None:
             put(cache, number, key)
     assert cache.capacity == 4 * WAYS
     assert size_on_disk(tmp_path / "cache") <= limit
-    held = sum(cache.find(key, number) is not None for key in keys for number in range(40))
+    held = sum(cache.holds(key, number) for key in keys for number in range(40))
     assert held == cache.capacity
     cache.close()
 
@@ -97,7 +97,7 @@ def test_it_never_takes_more_than_its_limit(tmp_path: Path) -> None:
 def test_neighbours_fill_all_sets_alike(cache: BlockCache, events: Counter[CacheEvent]) -> None:
     for number in range(cache.capacity):
         put(cache, number)
-    assert all(cache.find(KEY, number) for number in range(cache.capacity))
+    assert all(cache.holds(KEY, number) for number in range(cache.capacity))
     assert events[CacheEvent.EVICTED] == 0
 
 
@@ -108,11 +108,11 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
         now[0] += 60_000
         put(cache, number)
     now[0] += 60_000
-    assert get(cache, 0, 0, 9) is not None  # the oldest, and in use
+    assert cache.read(KEY, 0, 0, 9) is not None  # the oldest, and in use
     now[0] += 60_000
     put(cache, WAYS)
-    assert cache.find(KEY, 1) is None
-    assert all(cache.find(KEY, number) for number in (0, *range(2, WAYS + 1)))
+    assert not cache.holds(KEY, 1)
+    assert all(cache.holds(KEY, number) for number in (0, *range(2, WAYS + 1)))
     cache.close()
 
 
@@ -142,9 +142,9 @@ def test_damaged_bytes_are_never_given(
     for number in numbers:
         for begin in range(0, BLOCK_BYTES, 3 * PAGE_BYTES):
             end = min(begin + 20_000, BLOCK_BYTES)
-            assert get(cache, number, begin, end) in {None, block(number)[begin:end]}
+            assert cache.read(KEY, number, begin, end) in {None, block(number)[begin:end]}
     put(cache, 99)
-    assert get(cache, 99, 0, BLOCK_BYTES) == block(99)
+    assert cache.read(KEY, 99, 0, BLOCK_BYTES) == block(99)
     cache.close()
 
 
@@ -155,12 +155,42 @@ def test_a_damaged_block_is_dropped_and_can_be_put_anew(
     blocks = the_file(tmp_path / "cache", "blocks")
     content = blocks.read_bytes().replace(block(0)[1000:1010], bytes(10))
     blocks.write_bytes(content)
-    assert get(cache, 0, PAGE_BYTES, 2 * PAGE_BYTES) is not None  # another page than the damaged
-    assert get(cache, 0, 0, 2000) is None
+    assert (
+        cache.read(KEY, 0, PAGE_BYTES, 2 * PAGE_BYTES) is not None
+    )  # another page than the damaged
+    assert cache.read(KEY, 0, 0, 2000) is None
     assert events[CacheEvent.DAMAGED] == 1
-    assert cache.find(KEY, 0) is None
+    assert not cache.holds(KEY, 0)
     put(cache, 0)
-    assert get(cache, 0, 0, 2000) == block(0)[:2000]
+    assert cache.read(KEY, 0, 0, 2000) == block(0)[:2000]
+
+
+def test_a_block_whose_tag_was_damaged_can_be_put_anew(cache: BlockCache, tmp_path: Path) -> None:
+    put(cache, 0)
+    tags = the_file(tmp_path / "cache", "tags")
+    content = bytearray(tags.read_bytes())
+    content[content.rindex(block_name := bytes.fromhex(KEY[3:35])) + len(block_name) + 9] ^= 1
+    tags.write_bytes(content)
+    other = BlockCache(tmp_path / "cache", 4 * MINIMUM_BYTES)
+    assert not other.holds(KEY, 0)
+    put(other, 0)
+    assert other.read(KEY, 0, 5, 9) == cache.read(KEY, 0, 5, 9) == block(0)[5:9]
+    other.close()
+
+
+def test_a_place_that_another_process_gave_away_is_looked_up_again(tmp_path: Path) -> None:
+    ours, theirs = (BlockCache(tmp_path, MINIMUM_BYTES) for _ in range(2))
+    put(ours, 0)
+    assert ours.read(KEY, 0, 0, 9) == block(0)[:9]
+    for number in range(1, WAYS + 1):  # the last of them takes the place of the first
+        put(theirs, number)
+    assert ours.read(KEY, 0, 0, 9) is None
+    put(theirs, 0)
+    assert ours.read(KEY, 0, 0, 9) == block(0)[:9]
+    theirs.drop(KEY, 1)
+    assert ours.read(KEY, 0, 0, 9) is None
+    ours.close()
+    theirs.close()
 
 
 @pytest.mark.parametrize("kind", ["tags", "blocks"])
@@ -170,9 +200,9 @@ def test_a_file_that_was_cut_off_costs_its_blocks_only(
 ) -> None:
     put(cache, 0)
     os.truncate(the_file(tmp_path / "cache", kind), left)
-    assert get(cache, 0, 200_000, 217_000) in {None, block(0)[200_000:217_000]}
+    assert cache.read(KEY, 0, 200_000, 217_000) in {None, block(0)[200_000:217_000]}
     put(cache, 0)
-    assert get(cache, 0, 200_000, 217_000) == block(0)[200_000:217_000]
+    assert cache.read(KEY, 0, 200_000, 217_000) == block(0)[200_000:217_000]
 
 
 def test_a_deleted_blob_is_forgotten_and_overwritten(cache: BlockCache, tmp_path: Path) -> None:
@@ -181,8 +211,8 @@ def test_a_deleted_blob_is_forgotten_and_overwritten(cache: BlockCache, tmp_path
         put(cache, number)
     put(cache, 0, other)
     cache.drop(KEY, 3 * BLOCK_BYTES)
-    assert [cache.find(KEY, number) for number in range(3)] == [None] * 3
-    assert get(cache, 0, 0, 9, other) == block(0, other)[:9]
+    assert [cache.holds(KEY, number) for number in range(3)] == [False] * 3
+    assert cache.read(other, 0, 0, 9) == block(0, other)[:9]
     left = the_file(tmp_path / "cache", "blocks").read_bytes()
     assert not any(block(number)[:32] in left for number in range(3))
 
@@ -192,10 +222,10 @@ def test_another_limit_begins_anew_and_leaves_nothing_of_the_old(
 ) -> None:
     put(cache, 0)
     other = BlockCache(tmp_path / "cache", 2 * MINIMUM_BYTES)
-    assert other.find(KEY, 0) is None
+    assert not other.holds(KEY, 0)
     put(other, 0)
     assert size_on_disk(tmp_path / "cache") <= 2 * MINIMUM_BYTES
-    assert get(cache, 0, 0, 9) == block(0)[:9]  # who has the old files open goes on
+    assert cache.read(KEY, 0, 0, 9) == block(0)[:9]  # who has the old files open goes on
     other.close()
 
 
@@ -207,10 +237,10 @@ def test_a_full_disk_is_passed_by(tmp_path: Path, events: Counter[CacheEvent]) -
         cache = BlockCache(disk / "cache", 4 * MINIMUM_BYTES, reserved_bytes=0, count=count)
         for number in range(8):
             put(cache, number)
-        kept = [number for number in range(8) if cache.find(KEY, number)]
+        kept = [number for number in range(8) if cache.holds(KEY, number)]
         assert 1 <= len(kept) <= 2
         assert events[CacheEvent.PASSED_BY] == 8 - len(kept)
-        assert all(get(cache, number, 7, 999) == block(number)[7:999] for number in kept)
+        assert all(cache.read(KEY, number, 7, 999) == block(number)[7:999] for number in kept)
         cache.close()
 
 
@@ -221,7 +251,7 @@ def test_the_last_of_a_disk_is_left_to_others(tmp_path: Path) -> None:
             put(cache, number)
         free = os.statvfs(disk)
         assert free.f_bavail * free.f_frsize >= 7 * BLOCK_BYTES
-        assert sum(cache.find(KEY, number) is not None for number in range(16)) >= 6
+        assert sum(cache.holds(KEY, number) for number in range(16)) >= 6
         cache.close()
 
 
@@ -245,7 +275,7 @@ def test_threads_get_the_right_bytes_or_none(cache: BlockCache) -> None:
         pick, hits = random.Random(seed), 0
         for _ in range(300):
             key, number = pick.choice(keys), pick.randrange(20)
-            found = get(cache, number, 40_000, 57_000, key)
+            found = cache.read(key, number, 40_000, 57_000)
             if found is None:
                 put(cache, number, key)
             else:
