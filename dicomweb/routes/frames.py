@@ -293,21 +293,21 @@ def _form(question: _Question) -> _Form:
     parameters = parse_parameters(question.query)
     syntaxes = values_of(parameters, "transfer-syntax")
     offer = choose(
-        _offers(question.uid, question.pixels, single=question.single),
+        frame_offers(question.uid, question.pixels, single=question.single),
         accept=[question.accept.decode("latin-1")],
         query=values_of(parameters, "accept"),
         transfer_syntax=syntaxes[0] if syntaxes else None,
     )
     tag = entity_tag(question.sha256, str(offer)).strip('"')
     content_type = offer.content_type.encode("ascii")
-    converts = _converts(question, offer)
+    converts = must_convert(question.uid, question.pixels, offer)
     # No codec makes a frame of noise much larger than it is without it.
     small = question.pixels.native_frame_bits // 8 <= INLINE_BYTES
     small = small and question.single and not offer.multipart and not converts
     return _Form(offer, content_type, converts, tag, small)
 
 
-def _offers(uid: str, pixels: PixelDescription, *, single: bool) -> list[Offer]:
+def frame_offers(uid: str, pixels: PixelDescription, *, single: bool) -> list[Offer]:
     """Give the forms in which frames stored in a transfer syntax are sent, the stored one first.
 
     A stored stream goes under its own media type, and as octets when its transfer syntax or any
@@ -334,11 +334,11 @@ def _offers(uid: str, pixels: PixelDescription, *, single: bool) -> list[Offer]:
     return multiparts + forms if single else multiparts
 
 
-def _converts(question: _Question, offer: Offer) -> bool:
-    """Tell whether the stored bytes have to be changed for this form."""
-    if offer.transfer_syntax == question.uid and question.uid != EXPLICIT_VR_LITTLE_ENDIAN:
+def must_convert(uid: str, pixels: PixelDescription, offer: Offer) -> bool:
+    """Tell whether frames stored in a transfer syntax have to be changed for a form."""
+    if offer.transfer_syntax == uid and uid != EXPLICIT_VR_LITTLE_ENDIAN:
         return False
-    syntax, pixels = BY_UID[question.uid], question.pixels
+    syntax = BY_UID[uid]
     if offer.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN:
         return True
     if syntax.encapsulated and syntax.uid != ENCAPSULATED_UNCOMPRESSED:

@@ -16,6 +16,7 @@ from archive.model.transfer_syntaxes import BY_UID, EXPLICIT_LITTLE, served_as
 from archive.rewriting import INSTANCE_TARGETS, can_transcode
 from auth import Permission
 from dicomweb.addresses import PREFIX
+from dicomweb.bulk import element_offers
 from dicomweb.dependencies import Caller, requires
 from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.negotiation import Offer
@@ -29,6 +30,8 @@ from dicomweb.responses import (
     sized_or_streamed,
     wanted_range,
 )
+from dicomweb.routes.bulkdata import all_bulk_data
+from dicomweb.routes.frames import frame_offers
 from dicomweb.zipping import MEDIA_TYPE as ZIP
 from dicomweb.zipping import Entry, zipped
 
@@ -95,6 +98,9 @@ def _retrieve(path: ResourcePath, caller: Caller) -> Response:
     archive = caller.archive
     instances = archive.instances(path, visible=caller.visible)
     form, chosen = _negotiated(instances, caller, single=path.instance is not None)
+    if not chosen:
+        # Asked for as octets or pictures an instance is its bulk data (PS3.18 §10.4.4).
+        return all_bulk_data(path, caller)
     tag = entity_tag(
         str(form.multipart),
         form.name,
@@ -136,20 +142,33 @@ def _negotiated(
     """Select one form for the whole, and in it a transfer syntax for each instance.
 
     The latter "is determined independently for each message part" (PS3.18 §8.7.8.1). Instances that
-    have none the client takes are left out.
+    have none the client takes are left out; there is none at all where it is bulk data that are
+    asked for.
 
     Raises
     ------
     NotAcceptable
-        When none is left.
+        When nothing is acceptable.
     """
-    offers: dict[tuple[str, PixelDescription | None], list[Offer]] = {}
-    for one in instances:
-        offers.setdefault((one.transfer_syntax_uid, one.pixels), _offers(one, single=single))
-    form = caller.choose(list(dict.fromkeys(offer for each in offers.values() for offer in each)))
+    # Instances that are alike in these two are offered alike.
+    kinds: dict[tuple[str, PixelDescription | None], StoredInstance] = {
+        (one.transfer_syntax_uid, one.pixels): one for one in instances
+    }
+    offers = {kind: _offers(one, single=single) for kind, one in kinds.items()}
+    every = [*offers.values(), *map(_bulk_offers, kinds.values())]
+    form = caller.choose(list(dict.fromkeys(offer for each in every for offer in each)))
+    if form.name not in (DICOM, ZIP):
+        return form, []
     syntaxes = {kind: _syntax(each, form, caller) for kind, each in offers.items()}
     chosen = [(one, syntaxes[one.transfer_syntax_uid, one.pixels]) for one in instances]
     return form, [_Chosen(one, syntax) for one, syntax in chosen if syntax is not None]
+
+
+def _bulk_offers(instance: StoredInstance) -> list[Offer]:
+    offers = element_offers(b"", "", single=False)
+    if instance.pixels is not None:
+        offers += frame_offers(instance.transfer_syntax_uid, instance.pixels, single=False)
+    return offers
 
 
 def _syntax(offers: Sequence[Offer], form: Offer, caller: Caller) -> str | None:
