@@ -98,6 +98,18 @@ class CatalogUnavailable(ArchiveError):
     """The database does not answer."""
 
 
+class Abandoned(ArchiveError):
+    """Nobody waits any more for what was asked for, so the rest of it was not done."""
+
+
+class TookTooLong(ArchiveError):
+    """What was asked for was given up, since it took longer than anything should."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"given up after {seconds:.0f} s: ask for less at a time, or later")
+        self.seconds = seconds
+
+
 class SchemaMismatch(ArchiveError):
     """The database is of another schema revision; the message has the command that mends it."""
 

@@ -152,6 +152,9 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=16_384, ge=16, le=1_000_000)
     """Connections that one process keeps open at most, as far as the system lets it open files. A
     new one takes the place of an idle one; when none is idle it is told to come back."""
+    max_requests_at_once: int = Field(default=512, ge=8, le=100_000)
+    """Requests that one process answers at the same time; others are told to come back. Each may
+    hold about a mebibyte for a client that reads slowly."""
     trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode] = (
         "127.0.0.0/8",
         "::1/128",

@@ -24,8 +24,10 @@ from archive.errors import MalformedRequest
 from archive.settings import Settings
 from dicomweb import problems
 from dicomweb.admin import operation, slides
+from dicomweb.attendance import Attendance
 from dicomweb.edge import Edge, Problems, WithoutQuery
 from dicomweb.metrics import Metrics
+from dicomweb.outgoing import Outgoing
 from dicomweb.page import page_routes
 from dicomweb.pictures import Pictures
 from dicomweb.routes import (
@@ -95,11 +97,12 @@ def create_app(settings: Settings | None = None) -> Application:
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_middleware(Problems)
     app.edge = Edge(
-        super(Application, app).__call__,
+        Outgoing(Attendance(super(Application, app).__call__)),
         direct=frames,
         metrics=services.metrics,
         allowed=lambda scope: allowed_methods(app.router.routes, scope),
         cors_origins=settings.cors_origins,
+        requests_at_once=settings.max_requests_at_once,
     )
     logging.getLogger("uvicorn.access").addFilter(WithoutQuery())
     return app

@@ -11,12 +11,14 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from archive import cancellation
+from archive.errors import Abandoned
 from dicomweb import problems
 from dicomweb.metrics import Metrics
+from dicomweb.problems import Busy
 from dicomweb.protocol import REFUSAL
 from dicomweb.responses import ResponseCut
 
@@ -32,6 +34,8 @@ _ALLOWED_HEADERS = (
     "deletion-reason, if-match, if-none-match, range, x-requested-with"
 )
 _PREFLIGHT_SECONDS = "7200"  # the most that Chromium believes
+_ALWAYS = "/health/"
+"""Paths that are answered however much there is to do: whoever asks there may end the process."""
 _KNOWN_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 
 
@@ -57,6 +61,8 @@ class Edge:
         Gives the methods that a path has; none for a path that there is not.
     cors_origins
         Origins whose pages may call us; `*` is any.
+    requests_at_once
+        Requests that are answered at the same time; others are told to come back.
     """
 
     def __init__(
@@ -67,12 +73,15 @@ class Edge:
         metrics: Metrics,
         allowed: Callable[[Scope], Collection[str]],
         cors_origins: Collection[str],
+        requests_at_once: int,
     ) -> None:
         self._app = app
         self._direct = direct
         self._metrics = metrics
         self._allowed = allowed
         self._origins = frozenset(cors_origins)
+        self._most = requests_at_once
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -92,21 +101,19 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] += extra
-            elif is_head:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-                if message.get("more_body"):
+                if is_head:  # nothing of the body is read or made that is not made already
+                    await send(message)
+                    await send({"type": "http.response.body"})
                     raise ResponseCut
-                return
             else:
                 sent += len(message.get("body", b""))
             await send(message)
 
+        self._under_way += 1
         try:
             await self._respond(scope, receive, sending)
         except ResponseCut:
             pass
-        except ClientDisconnect:
-            status = status or 499  # nobody is there to read it; the number is nginx's
         except Exception as error:  # noqa: BLE001 — the one place where everything ends
             response = problems.answer(error)
             if status == 0:
@@ -114,12 +121,15 @@ class Edge:
             # Else the body stays unfinished: the server closes the connection, and the client
             # sees that the length is not what it was told.
         finally:
+            self._under_way -= 1
             self._count(scope, "HEAD" if is_head else scope["method"], status, started, sent)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.get("state")
         if state and REFUSAL in state:
             raise state[REFUSAL]
+        if self._under_way > self._most and not scope["path"].startswith(_ALWAYS):
+            raise Busy("as many requests are under way as this server answers at a time")
         if self._direct.takes(scope):
             scope["route"] = self._direct
             await self._direct.app(scope, receive, send)
@@ -196,12 +206,20 @@ class Problems:
 
         try:
             await self._app(scope, receive, sending)
-        except (ResponseCut, ClientDisconnect):
+        except ResponseCut:
             raise
-        except Exception as error:  # noqa: BLE001 — whatever it is, the client is told in our form
-            response = problems.answer(error)
-            if not started:
-                await response(scope, receive, sending)
+        except Exception as error:
+            if started:  # the edge cuts the answer off, or answers if nothing has left us yet
+                raise
+            await problems.answer(_own(error))(scope, receive, sending)
+
+
+def _own(error: Exception) -> Exception:
+    """Give the error as it concerns this request: work may be done for several at a time."""
+    known = cancellation.current.get()
+    if isinstance(error, Abandoned) and (known is None or known.error is None):
+        return Busy("the request that this one waited for was given up")
+    return error
 
 
 class WithoutQuery(logging.Filter):

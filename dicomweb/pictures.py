@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from archive.archive import Archive
+from archive.cancellation import check, checked
 from archive.composition import MAXIMUM_PIXELS, render_instance
 from archive.errors import CannotRender, NotFound
 from archive.model.attributes import Level
@@ -30,6 +31,8 @@ from dicomweb.problems import Busy
 
 WAIT_SECONDS = 20.0
 """How long a request waits for its turn to draw before it is told to come back."""
+LOOK_SECONDS = 0.5
+"""How often a request that waits looks whether its client still does."""
 REMEMBERED = 128
 """Instances whose facts are remembered: some kilobytes each, most of it the ICC profile."""
 MAXIMUM_CANDIDATES = 1000
@@ -80,7 +83,7 @@ class Pictures:
         instance = drawable.instance
         with self._turn():
             return render_instance(
-                lambda numbers: archive.frames(instance, numbers),
+                lambda numbers: checked(archive.frames(instance, numbers)),
                 drawable.facts,
                 options,
                 drawable.grid,
@@ -91,7 +94,7 @@ class Pictures:
         self, archive: Archive, drawable: Drawable, numbers: Sequence[int], options: RenderOptions
     ) -> list[bytes]:
         """Draw frames, in the order asked for."""
-        contents = archive.frames(drawable.instance, numbers)
+        contents = checked(archive.frames(drawable.instance, numbers))
         with self._turn():
             return [
                 render_frame(content, drawable.facts, options, number=number)
@@ -100,7 +103,11 @@ class Pictures:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=WAIT_SECONDS):
+        for _ in range(int(WAIT_SECONDS / LOOK_SECONDS)):
+            if self._turns.acquire(timeout=LOOK_SECONDS):
+                break
+            check()
+        else:
             raise Busy("as many pictures are being drawn as this server draws at a time")
         try:
             yield

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 import orjson
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from archive.errors import (
+    Abandoned,
     BlobMissing,
     BlobsUnavailable,
     BulkDataNotFound,
@@ -31,6 +33,7 @@ from archive.errors import (
     NotAcceptable,
     NotFound,
     StagingFull,
+    TookTooLong,
     TooLarge,
     UnsupportedMedia,
 )
@@ -106,6 +109,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     TooLarge: Kind(413, "too-large", "The request is larger than is taken"),
     TargetTooLong: Kind(414, "target-too-long", "The address is longer than is taken"),
     UnsupportedMedia: Kind(415, "unsupported-media-type", "The media type is not taken here"),
+    Abandoned: Kind(499, "abandoned", "Nobody waits for the answer"),  # nginx's number, for us
+    ClientDisconnect: Kind(499, "abandoned", "Nobody waits for the answer"),
     RangeNotSatisfiable: Kind(416, "range-not-satisfiable", "The range lies behind the end"),
     HeaderTooLarge: Kind(431, "header-too-large", "The header is larger than is taken"),
     CodingUnknown: Kind(501, "coding-unknown", "The transfer coding is not known"),
@@ -114,6 +119,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     BlobsUnavailable: Kind(503, "blobs-unavailable", "The blob store does not answer", _RETRY),
     StagingFull: Kind(507, "staging-full", "There is no room to receive this", _RETRY),
     Busy: Kind(503, "busy", "Too many requests of this kind are under way", _RETRY),
+    TookTooLong: Kind(503, "took-too-long", "The answer took too long", _RETRY),
     BlobMissing: Kind(500, "blob-missing", "Stored bytes are missing", alarm=True),
     FixityFailure: Kind(500, "fixity-failure", "Stored bytes are not what they were", alarm=True),
 }

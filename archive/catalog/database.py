@@ -23,6 +23,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from archive import cancellation
+from archive.cancellation import Cancellation
 from archive.catalog.embedded import EmbeddedServer
 from archive.errors import CatalogUnavailable, SchemaMismatch
 from archive.settings import Settings
@@ -101,8 +103,17 @@ class Database:
             When the database does not answer. If that happens during the commit, whether it was
             done cannot be known; who wrote has to look.
         """
-        with reporting_unavailability(), self.sessions.begin() as session:
-            yield session
+        known = cancellation.current.get()
+        if known is None:
+            with reporting_unavailability(), self.sessions.begin() as session:
+                yield session
+            return
+        with reporting_unavailability(known), self.sessions.begin() as session:
+            driver = session.connection().connection.driver_connection
+            if driver is None:
+                raise CatalogUnavailable("the connection to the database is lost")
+            with known.stopping(driver.cancel_safe):
+                yield session
 
     def check(self) -> None:
         """Raise `CatalogUnavailable` unless the database answers."""
@@ -209,11 +220,16 @@ def open_database(settings: Settings) -> Database:
 
 
 @contextlib.contextmanager
-def reporting_unavailability() -> Iterator[None]:
-    """Turn what the driver raises for a database that is not there into `CatalogUnavailable`."""
+def reporting_unavailability(known: Cancellation | None = None) -> Iterator[None]:
+    """Turn what the driver raises for a database that is not there into `CatalogUnavailable`.
+
+    A statement that was cancelled because of `known` raises what that says.
+    """
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError) as error:
+        if known is not None:
+            known.check()
         raise _unavailable(error) from error
     except DBAPIError as error:
         if error.connection_invalidated:
