@@ -11,6 +11,7 @@ from collections.abc import Callable
 import typer
 
 from cli import (
+    check,
     convert,
     http_worker,
     ingest,
@@ -56,5 +57,6 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 _add("The archive", serve.serve, ingest.ingest, worker.worker, verify.verify)
 app.add_typer(token.app, name="token", rich_help_panel="The archive")
 _add("Slides without an archive", probe.probe, convert.convert)
+_add("Any DICOMweb service", check.check)
 _add("About this installation", settings.settings, openapi.openapi)
 app.command("http-worker", hidden=True)(http_worker.http_worker)

@@ -1,0 +1,1 @@
+"""Saying and showing what is supported: claims, the conformance statement, runnable checks."""
