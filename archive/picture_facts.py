@@ -7,13 +7,16 @@ from the catalog, bulk data by a function of the caller.
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from archive.annotating import captions_of
 from archive.model.frames import PixelDescription
-from archive.rendering import Palette, PictureFacts, windows_of
+from archive.palettes import Palette, read_palette
+from archive.rendering import PictureFacts, windows_of
 
 Metadata = Mapping[str, Any]
 """DICOM JSON: tag → attribute."""
@@ -25,6 +28,7 @@ _SHARED = "52009229"
 _FRAME_VOI, _TRANSFORMATION = "00289132", "00289145"
 _DESCRIPTORS = ("00281101", "00281102", "00281103")
 _TABLES = ("00281201", "00281202", "00281203")
+_SEGMENTED = ("00281221", "00281222", "00281223")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,9 @@ class TileGrid:
     columns: int
     full: bool
     """TILED_FULL: frames go along the rows of tiles, plane after plane, path after path."""
+    first: int = 0
+    """Frames of the image before the first of this instance: it is a part of a concatenation
+    (PS3.3 §C.7.6.16.2.2.4)."""
 
 
 def picture_facts(
@@ -72,6 +79,10 @@ def picture_facts(
         rescale_intercept=_number(rescale, "00281052", 0.0),
         palette=palette,
         inverted=_values(metadata, "20500020") == ["INVERSE"],
+        captions=captions_of(metadata),
+        representative_frame=_representative_frame(metadata, pixels.number_of_frames),
+        frame_milliseconds=_frame_milliseconds(metadata),
+        identifying=_is_identifying(metadata),
     )
 
 
@@ -81,25 +92,58 @@ def tile_grid(metadata: Metadata) -> TileGrid | None:
     if columns < 1 or rows < 1:
         return None
     full = _values(metadata, "00209311") == ["TILED_FULL"]
-    return TileGrid(int(rows), int(columns), full)
+    return TileGrid(int(rows), int(columns), full, int(_number(metadata, "00209228", 0)))
 
 
 def tile_places(per_frame: Sequence[Metadata]) -> NDArray[np.int64] | None:
     """Give where each frame lies, from the items of the per-frame functional groups.
 
+    Frames of another optical path than that of the first one are no part of the picture.
+
     Returns
     -------
     (frames, 2) int64 or None
-        Row and column of the upper left pixel, zero-based; None where they are not told.
+        Row and column of the upper left pixel, zero-based, -1 for those that are left out; None
+        where places are not told.
     """
     places = []
+    first_path = _optical_path(per_frame[0]) if per_frame else None
     for item in per_frame:
         position = _item(item, "0048021A")
         column, row = _number(position, "0048021E", 0), _number(position, "0048021F", 0)
         if column < 1 or row < 1:
             return None
-        places.append((int(row) - 1, int(column) - 1))
+        seen = _optical_path(item) == first_path
+        places.append((int(row) - 1, int(column) - 1) if seen else (-1, -1))
     return np.array(places, np.int64) if places else None
+
+
+def _optical_path(item: Metadata) -> Any:  # noqa: ANN401 - JSON
+    """Give the Optical Path Identifier of a frame (PS3.3 §C.8.12.6.1)."""
+    values = _values(_item(item, "00480207"), "00480106")
+    return values[0] if values else None
+
+
+def _representative_frame(metadata: Metadata, frames: int) -> int:
+    """Give Representative Frame Number (PS3.3 §C.7.6.6), else the one in the middle."""
+    named = int(_number(metadata, "00286010", 0))
+    return named if 1 <= named <= frames else (frames + 1) // 2
+
+
+def _frame_milliseconds(metadata: Metadata) -> float | None:
+    """Give how long a frame lasts: Frame Time, else by a rate (PS3.3 §C.7.6.5)."""
+    time = _number(metadata, "00181063", 0)
+    if time > 0:
+        return time
+    rate = _number(metadata, "00082144", 0) or _number(metadata, "00180040", 0)
+    return 1000 / rate if rate > 0 else None
+
+
+def _is_identifying(metadata: Metadata) -> bool:
+    """Tell by Image Type, Burned In Annotation and Specimen Label in Image."""
+    kinds = _values(metadata, "00080008")
+    label = len(kinds) > 2 and kinds[2] == "LABEL"
+    return label or any(_values(metadata, tag) == ["YES"] for tag in ("00280301", "00480010"))
 
 
 def _icc_profile(metadata: Metadata, read: ReadBulkData) -> bytes | None:
@@ -121,24 +165,14 @@ def _binary(attribute: Metadata | None, path: str, read: ReadBulkData) -> bytes 
 
 
 def _palette(metadata: Metadata, read: ReadBulkData) -> Palette | None:
-    """Palette tables of 8 or 16 bits an entry; segmented ones are not read (PS3.3 §C.7.9)."""
-    channels = []
-    first = 0
-    for descriptor_tag, table_tag in zip(_DESCRIPTORS, _TABLES, strict=True):
-        descriptor = _numbers(metadata, descriptor_tag)
-        data = _binary(metadata.get(table_tag), table_tag, read)
-        if len(descriptor) != 3 or data is None:
-            return None
-        entries, first, bits = (int(number) for number in descriptor)
-        entries = entries or 65536
-        if len(data) >= 2 * entries:
-            table = np.frombuffer(data, "<u2", entries)
-            channels.append(table >> (8 if bits == 16 or int(table.max()) > 255 else 0))
-        elif len(data) >= entries:
-            channels.append(np.frombuffer(data, np.uint8, entries).astype(np.uint16))
-        else:
-            return None
-    return Palette(first, np.stack(channels, axis=1).astype(np.uint8))
+    def binary(tag: str) -> bytes | None:
+        return _binary(metadata.get(tag), tag, read)
+
+    return read_palette(
+        [_numbers(metadata, tag) for tag in _DESCRIPTORS],
+        [binary(tag) for tag in _TABLES],
+        [partial(binary, tag) for tag in _SEGMENTED],
+    )
 
 
 def _item(metadata: Metadata, tag: str) -> Metadata:

@@ -19,6 +19,20 @@ class IccProfile(StrEnum):
     NO = "no"
     YES = "yes"
     SRGB = "srgb"
+    ADOBE_RGB = "adobergb"
+    ROMM_RGB = "rommrgb"
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the picture is to be brought into this colour space."""
+        return self not in (IccProfile.NO, IccProfile.YES)
+
+
+class Annotation(StrEnum):
+    """The keywords of the annotation parameter (PS3.18 §8.3.5.1.1)."""
+
+    PATIENT = "patient"
+    TECHNIQUE = "technique"
 
 
 class WindowShape(StrEnum):
@@ -128,6 +142,7 @@ class RenderOptions:
     window: Window | None = None
     icc_profile: IccProfile | None = None
     """None: the instance's own profile where it has one."""
+    annotations: tuple[Annotation, ...] = ()
 
     def __post_init__(self) -> None:
         if self.quality is not None and not 1 <= self.quality <= 100:

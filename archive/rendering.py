@@ -7,22 +7,24 @@ see them is decided before; putting tiles together is `composition`'s.
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 
+from archive.annotating import Captions, annotated
 from archive.codestreams import (
     BrokenCodestream,
     mark_as_rgb,
     read_jpeg_header,
     with_icc_profile,
 )
+from archive.colour_profiles import srgb_profile, to_profile
 from archive.errors import CannotRender, CannotTranscode, MalformedQuery
 from archive.model.frames import PixelDescription
 from archive.model.transfer_syntaxes import JPEG_BASELINE
+from archive.palettes import Palette
 from archive.pixels import Pixels, decode_frame
 from archive.render_options import (
     JPEG,
@@ -55,18 +57,8 @@ DEFAULT_QUALITY = 90
 MAXIMUM_PICTURE = 32_000_000
 """Pixels of a rendered picture."""
 
-Picture = NDArray[np.uint8]
+_Shown = NDArray[np.uint8]
 """(rows, columns) grey or (rows, columns, 3) RGB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Palette:
-    """Palette Color Lookup Tables (PS3.3 §C.7.6.3.1.5)."""
-
-    first: int
-    """Stored value that maps to the first entry."""
-    table: NDArray[np.uint8]
-    """(entries, 3), RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +75,13 @@ class PictureFacts:
     palette: Palette | None = None
     inverted: bool = False
     """Presentation LUT Shape INVERSE (PS3.3 §C.11.4)."""
+    captions: Captions = Captions()  # noqa: RUF009 - frozen
+    representative_frame: int = 1
+    """One-based; stands for frames that are no tiles."""
+    frame_milliseconds: float | None = None
+    """How long each frame is shown, where that is told."""
+    identifying: bool = False
+    """Whether the picture may show who the patient is: labels, and what is burned in."""
 
 
 def render_frame(
@@ -103,36 +102,42 @@ def render_frame(
     passed = _passed_through(stored, facts, options)
     if passed is not None:
         return passed
+    return encoded(*picture_of_frame(stored, facts, options, number=number), options)
+
+
+def picture_of_frame(
+    stored: bytes, facts: PictureFacts, options: RenderOptions, *, number: int = 1
+) -> tuple[Image.Image, bytes | None]:
+    """Draw one frame, not encoded yet; raises as `render_frame` does."""
+    pixels = facts.pixels
+    reduce = reduction(facts, options.viewport, pixels.rows, pixels.columns)
     try:
         array = decode_frame(
-            stored,
-            facts.pixels,
-            facts.transfer_syntax_uid,
-            number=number,
-            reduce=_reduction(facts.pixels, options.viewport),
+            stored, pixels, facts.transfer_syntax_uid, number=number, reduce=reduce
         )
     except CannotTranscode as error:
         raise CannotRender(str(error), error.available) from error
-    return render(array, facts, options)
+    return picture(cut(array, options.viewport, pixels.rows // array.shape[0]), facts, options)
 
 
 def render(array: Pixels, facts: PictureFacts, options: RenderOptions) -> bytes:
-    """Draw decoded pixels, of a frame or of several put together.
+    """Draw decoded pixels, (rows, columns) or (rows, columns, 3), as `decode_frame` gives them."""
+    return encoded(*picture(cut(array, options.viewport), facts, options), options)
 
-    Parameters
-    ----------
-    array : (rows, columns) or (rows, columns, 3)
-        As `pixels.decode_frame` gives it. It may be smaller than the image by a whole factor; the
-        viewport's region is of the image.
-    """
-    picture = _shown(_cut(array, facts, options.viewport), facts, options)
-    image = Image.fromarray(picture)
+
+def picture(
+    array: Pixels, facts: PictureFacts, options: RenderOptions
+) -> tuple[Image.Image, bytes | None]:
+    """Draw the pixels of the viewport's region, and give the profile that goes with them."""
+    image = Image.fromarray(_shown(array, facts, options))
     if options.viewport is not None:
         image = _fitted(image, options.viewport)
     profile = None
     if image.mode == "RGB":
         image, profile = _in_profile(image, facts, options)
-    return _encoded(image, profile, options)
+    if options.annotations:
+        image = annotated(image, facts.captions, options.annotations)
+    return image, profile
 
 
 def thumbnail(array: Pixels, facts: PictureFacts, *, size: tuple[int, int] = (256, 256)) -> bytes:
@@ -147,7 +152,9 @@ def thumbnail(array: Pixels, facts: PictureFacts, *, size: tuple[int, int] = (25
 
 def _passed_through(stored: bytes, facts: PictureFacts, options: RenderOptions) -> bytes | None:
     plain = options.viewport is None and options.window is None and options.quality is None
-    if not plain or options.media_type != JPEG or options.icc_profile is IccProfile.SRGB:
+    plain = plain and not options.annotations
+    named = options.icc_profile is not None and options.icc_profile.is_named
+    if not plain or named or options.media_type != JPEG:
         return None
     if facts.transfer_syntax_uid != JPEG_BASELINE or not _shown_as_stored(facts):
         return None
@@ -180,11 +187,18 @@ def _shown_as_stored(facts: PictureFacts) -> bool:
     )
 
 
-def _reduction(pixels: PixelDescription, viewport: Viewport | None) -> int:
-    """Give the largest power of two that the region is shrunk by at least, up to 8."""
-    if viewport is None:
+def reduction(facts: PictureFacts, viewport: Viewport | None, rows: int, columns: int) -> int:
+    """Give by how much frames may be decoded smaller for a viewport: 1, 2, 4 or 8.
+
+    Parameters
+    ----------
+    rows, columns
+        Of the image that the viewport's region lies in.
+    """
+    pixels = facts.pixels
+    if viewport is None or facts.transfer_syntax_uid != JPEG_BASELINE or pixels.bits_allocated != 8:
         return 1
-    left, top, right, bottom, *_ = viewport.region(pixels.rows, pixels.columns)
+    left, top, right, bottom, *_ = viewport.region(rows, columns)
     shrink = max((right - left) / viewport.width, (bottom - top) / viewport.height)
     # Only where the frame divides evenly does a pixel of the small one stand for whole pixels.
     return next(
@@ -197,27 +211,20 @@ def _reduction(pixels: PixelDescription, viewport: Viewport | None) -> int:
     )
 
 
-def _cut(array: Pixels, facts: PictureFacts, viewport: Viewport | None) -> Pixels:
-    """Cut the viewport's region out, and flip it."""
+def cut(array: Pixels, viewport: Viewport | None, factor: int = 1) -> Pixels:
+    """Cut the viewport's region out, and flip it.
+
+    Parameters
+    ----------
+    factor
+        By how much the array is smaller than the image, of which the region is.
+    """
     if viewport is None:
         return array
     rows, columns = array.shape[:2]
-    # The array may be a reduced frame; the region is of the whole one.
-    factor = 1
-    if (rows, columns) != (facts.pixels.rows, facts.pixels.columns):
-        factor = next(
-            (
-                f
-                for f in (2, 4, 8)
-                if (rows * f, columns * f) == (facts.pixels.rows, facts.pixels.columns)
-            ),
-            1,
-        )
     left, top, right, bottom, across, down = viewport.region(rows * factor, columns * factor)
-    cut = array[
-        top // factor : -(-bottom // factor) or None, left // factor : -(-right // factor) or None
-    ]
-    return cut[:: -1 if down else 1, :: -1 if across else 1]
+    region = array[top // factor : -(-bottom // factor), left // factor : -(-right // factor)]
+    return region[:: -1 if down else 1, :: -1 if across else 1]
 
 
 def _fitted(image: Image.Image, viewport: Viewport) -> Image.Image:
@@ -232,7 +239,7 @@ def _fitted(image: Image.Image, viewport: Viewport) -> Image.Image:
     return image.resize((width, height), resample, reducing_gap=2.0)
 
 
-def _shown(array: Pixels, facts: PictureFacts, options: RenderOptions) -> Picture:
+def _shown(array: Pixels, facts: PictureFacts, options: RenderOptions) -> _Shown:
     """Map stored values to 8-bit display values (PS3.4 §N.2)."""
     if array.ndim == 3:
         return _eight_bits(array, facts)
@@ -244,7 +251,7 @@ def _shown(array: Pixels, facts: PictureFacts, options: RenderOptions) -> Pictur
     return 255 - grey if dark_is_high != facts.inverted else grey
 
 
-def _eight_bits(array: Pixels, facts: PictureFacts) -> Picture:
+def _eight_bits(array: Pixels, facts: PictureFacts) -> _Shown:
     if array.shape[2] != 3:
         raise CannotRender(f"no picture of {array.shape[2]} samples a pixel")
     if array.dtype == np.uint8:
@@ -256,7 +263,7 @@ def _eight_bits(array: Pixels, facts: PictureFacts) -> Picture:
     return np.minimum(shown, 255).astype(np.uint8)
 
 
-def _windowed(array: Pixels, facts: PictureFacts, asked: Window | None) -> Picture:
+def _windowed(array: Pixels, facts: PictureFacts, asked: Window | None) -> _Shown:
     window = asked or facts.window
     slope, intercept = facts.rescale_slope, facts.rescale_intercept
     if window is None and _shown_as_stored(facts) and array.dtype == np.uint8:
@@ -289,12 +296,6 @@ def _voi(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
 # --- profiles and files -------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def srgb_profile() -> bytes:
-    """Give an sRGB profile."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
 def _profile_to_embed(facts: PictureFacts, options: RenderOptions) -> bytes | None:
     """PS3.18 §8.3.5.1.5: ``yes`` is the profile of the image, or sRGB where it has none."""
     if options.icc_profile is IccProfile.NO:
@@ -304,40 +305,29 @@ def _profile_to_embed(facts: PictureFacts, options: RenderOptions) -> bytes | No
     return facts.icc_profile
 
 
-@lru_cache(maxsize=32)
-def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform:
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    target = ImageCms.createProfile("sRGB")
-    return ImageCms.buildTransform(source, target, "RGB", "RGB")
-
-
 def _in_profile(
     image: Image.Image, facts: PictureFacts, options: RenderOptions
 ) -> tuple[Image.Image, bytes | None]:
-    if options.icc_profile is not IccProfile.SRGB:
+    wanted = options.icc_profile
+    if wanted is None or not wanted.is_named:
         return image, _profile_to_embed(facts, options)
-    if facts.icc_profile is not None:
-        try:
-            converted = ImageCms.applyTransform(image, _to_srgb(facts.icc_profile))
-        except (ImageCms.PyCMSError, OSError) as error:
-            raise CannotRender("the ICC profile of the instance cannot be used") from error
-        image = image if converted is None else converted
-    return image, srgb_profile()
+    return to_profile(image, facts.icc_profile, wanted)
 
 
-def _encoded(image: Image.Image, profile: bytes | None, options: RenderOptions) -> bytes:
+def encoded(image: Image.Image, profile: bytes | None, options: RenderOptions) -> bytes:
+    """Write a picture in the media type that is asked for; raises `CannotRender`."""
     if options.media_type == JPEG:
         if max(image.size) > 65500:
             raise CannotRender("the picture is too large for JPEG; ask for a smaller viewport")
         array = np.ascontiguousarray(np.asarray(image))
         grey = array.ndim == 2
-        encoded: bytes = simplejpeg.encode_jpeg(
+        content: bytes = simplejpeg.encode_jpeg(
             array[:, :, None] if grey else array,
             options.quality or DEFAULT_QUALITY,
             "GRAY" if grey else "RGB",
             "Gray" if grey else "444",
         )
-        return encoded if profile is None else with_icc_profile(encoded, profile)
+        return content if profile is None else with_icc_profile(content, profile)
     out = io.BytesIO()
     if options.media_type == PNG:
         image.save(out, "PNG", icc_profile=profile, compress_level=3)

@@ -2,6 +2,7 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import imagecodecs
@@ -11,14 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 
+from archive.animation import can_animate, render_animation
 from archive.codestreams import read_jpeg_header, with_icc_profile
 from archive.composition import ReadFrames, compose, render_instance
 from archive.errors import CannotRender, MalformedQuery
 from archive.model.frames import PixelDescription
 from archive.model.transfer_syntaxes import EXPLICIT_LITTLE
+from archive.palettes import read_palette
 from archive.part10 import bulk_data, describe_pixels
 from archive.picture_facts import TileGrid, picture_facts, tile_grid, tile_places
 from archive.pixels import decode_frame
+from archive.render_options import Annotation
 from archive.rendering import (
     IccProfile,
     Palette,
@@ -495,11 +499,302 @@ def test_an_image_too_large_to_draw_names_what_can_be_had() -> None:
         render_instance(read, facts, PLAIN, tile_grid(metadata_of(made.content)))
 
 
-def test_frames_that_are_no_tiles_have_no_single_picture() -> None:
-    made = monochrome(np.zeros((2, 8, 8), np.uint8))
-    assert tile_grid(metadata_of(made.content)) is None
-    with pytest.raises(CannotRender, match="/frames/"):
-        render_instance(reader(made.content), facts_of(made.content), PLAIN, None)
+def test_of_frames_that_are_no_tiles_one_stands_for_all() -> None:
+    values = np.stack([np.full((8, 8), 40 * number, np.uint8) for number in range(5)])
+    cases: list[tuple[dict[str, Any], int]] = [({}, 3), ({"RepresentativeFrameNumber": 2}, 2)]
+    for given, shown_frame in cases:
+        made = monochrome(values, **given)
+        assert tile_grid(metadata_of(made.content)) is None
+        options = RenderOptions("image/png")
+        image = opened(render_instance(reader(made.content), facts_of(made.content), options))
+        assert array_of(image)[0, 0] == 40 * (shown_frame - 1)
+
+
+def checkered(across: int, down: int, side: int = 16) -> MadeFile:
+    return native_slide(across=across, down=down, side=side)
+
+
+@pytest.mark.parametrize(
+    "viewport",
+    [
+        Viewport(20, 10, 5, 3, 20, 10),
+        Viewport(16, 16, 16, 16, 16, 16),
+        Viewport(30, 30, 18, 2, 30, 30),
+        Viewport(9, 7, 39, 25, 9, 7),
+        Viewport(20, 10, 5, 3, -20, -10),
+    ],
+)
+def test_a_region_reads_no_tile_beside_it(viewport: Viewport) -> None:
+    made = checkered(3, 2)
+    grid = tile_grid(metadata_of(made.content))
+    read: list[int] = []
+    frames = stored_frames(made.content)
+
+    def noted(numbers: Sequence[int]) -> Iterable[bytes]:
+        read.extend(numbers)
+        return (frames[number - 1] for number in numbers)
+
+    options = RenderOptions("image/png", viewport=viewport)
+    image = opened(render_instance(noted, facts_of(made.content), options, grid))
+    assert made.pixels is not None
+    whole = made.pixels.reshape(2, 3, 16, 16, 3).transpose(0, 2, 1, 3, 4).reshape(32, 48, 3)
+    left, top, right, bottom, across, down = viewport.region(32, 48)
+    expected = whole[top:bottom, left:right][:: -1 if down else 1, :: -1 if across else 1]
+    assert np.array_equal(array_of(image), expected)
+    tiles = {
+        3 * row + column + 1
+        for row in range(top // 16, (bottom - 1) // 16 + 1)
+        for column in range(left // 16, (right - 1) // 16 + 1)
+    }
+    assert set(read) == tiles
+
+
+@pytest.mark.parametrize("region", [(0, 0, 96, 64), (13, 7, 70, 50), (33, 1, 62, 62)])
+def test_a_region_of_jpeg_is_decoded_smaller_and_shows_the_same(region: tuple[int, ...]) -> None:
+    made = jpeg_slide(across=3, down=2, side=32)
+    grid = tile_grid(metadata_of(made.content))
+    facts = facts_of(made.content)
+    assert made.pixels is not None
+    whole = made.pixels.reshape(2, 3, 32, 32, 3).transpose(0, 2, 1, 3, 4).reshape(64, 96, 3)
+    x, y, width, height = region
+    cut_out = Image.fromarray(whole[y : y + height, x : x + width])
+    size = (width // 4, height // 4)
+    viewport = Viewport(*size, x, y, width, height)
+    options = RenderOptions("image/png", viewport=viewport)
+    image = opened(render_instance(reader(made.content), facts, options, grid))
+    expected = np.asarray(cut_out.resize(image.size, Image.Resampling.BOX)).astype(int)
+    assert np.abs(array_of(image) - expected).mean() < 8
+
+
+def test_a_region_of_an_image_that_is_too_large_can_be_drawn() -> None:
+    made = jpeg_slide(
+        across=3, down=2, side=32, TotalPixelMatrixColumns=20_000, TotalPixelMatrixRows=15_000
+    )
+    viewport = Viewport(16, 16, 0, 0, 32, 32)
+    options = RenderOptions("image/png", viewport=viewport)
+    grid = tile_grid(metadata_of(made.content))
+    image = opened(render_instance(reader(made.content), facts_of(made.content), options, grid))
+    assert image.size == (16, 16)
+    outside = RenderOptions(viewport=Viewport(16, 16, 30_000, 0, 32, 32))
+    with pytest.raises(MalformedQuery):
+        render_instance(reader(made.content), facts_of(made.content), outside, grid)
+
+
+def test_other_optical_paths_are_no_part_of_the_picture() -> None:
+    def item(path: str, column: int) -> dict[str, Any]:
+        place = {"0048021E": {"Value": [column]}, "0048021F": {"Value": [1]}}
+        return {
+            "00480207": {"Value": [{"00480106": {"Value": [path]}}]},
+            "0048021A": {"Value": [place]},
+        }
+
+    places = tile_places([item("A", 1), item("B", 1), item("B", 9), item("A", 9)])
+    assert places is not None
+    assert places.tolist() == [[0, 0], [-1, -1], [-1, -1], [0, 8]]
+    made = monochrome(np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8))
+    facts = facts_of(made.content)
+    whole = compose(reader(made.content), facts, TileGrid(8, 16, full=False), places)
+    assert whole[:, 8:].tobytes() == made.frames[3]
+
+
+def test_a_part_of_a_concatenation_draws_its_own_tiles() -> None:
+    made = native_slide(across=2, down=1)
+    facts = facts_of(made.content)
+    # Tiles 3 and 4 of the first plane of a 2 x 2 image; then the same of its second plane.
+    for first in (2, 6):
+        grid = TileGrid(32, 32, full=True, first=first)
+        whole = compose(reader(made.content), facts, grid)
+        assert made.pixels is not None
+        assert (whole[:16] == 255).all()
+        assert np.array_equal(whole[16:, :16], made.pixels[0])
+        assert np.array_equal(whole[16:, 16:], made.pixels[1])
+
+
+# --- frames that move ---------------------------------------------------------------------------
+
+
+def moving(dtype: type[np.generic] = np.uint8, **given: Any) -> MadeFile:  # noqa: ANN401
+    values = np.stack([np.full((8, 12), 30 * number, dtype) for number in range(6)])
+    values[:, :4] = 200
+    return monochrome(values, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "milliseconds"),
+    [
+        ({}, 100),
+        ({"FrameTime": "40"}, 40),
+        ({"RecommendedDisplayFrameRate": "5"}, 200),
+        ({"CineRate": "1000"}, 20),
+    ],
+)
+def test_frames_that_are_no_tiles_move_in_a_gif(
+    given: dict[str, object], milliseconds: int
+) -> None:
+    made = moving(**given)
+    facts = facts_of(made.content)
+    image = Image.open(io.BytesIO(render_animation(reader(made.content), facts, PLAIN)))
+    assert getattr(image, "n_frames", 1) == 6
+    assert image.info["loop"] == 0
+    for number in range(6):
+        image.seek(number)
+        assert image.info["duration"] == milliseconds
+        assert abs(int(np.asarray(image.convert("L"))[7, 0]) - 30 * number) <= 2
+
+
+def test_deep_frames_do_not_flicker() -> None:
+    made = moving(np.uint16)
+    facts = facts_of(made.content)
+    image = Image.open(io.BytesIO(render_animation(reader(made.content), facts, PLAIN)))
+    tops = []
+    for number in range(6):
+        image.seek(number)
+        tops.append(int(np.asarray(image.convert("L"))[0, 0]))
+    assert len(set(tops)) == 1
+
+
+def test_a_moving_picture_has_bounds() -> None:
+    facts = facts_of(moving().content)
+    assert can_animate(facts, PLAIN, 6 * 96)
+    assert not can_animate(facts, PLAIN, 6 * 96 - 1)
+    assert not can_animate(facts, RenderOptions(viewport=Viewport(1000, 1000)), 5_000_000)
+    many = replace(facts, pixels=replace(facts.pixels, number_of_frames=100_000))
+    assert not can_animate(many, RenderOptions(viewport=Viewport(1, 1)), 5_000_000)
+
+
+# --- palettes, colour spaces, words -------------------------------------------------------------
+
+
+def segments(*words: int) -> bytes:
+    return np.array(words, "<u2").tobytes()
+
+
+LINE = segments(0, 1, 0, 1, 255, 65_280)  # discrete: 0; then in 255 steps to 65280
+
+
+def palette_of(*tables: bytes, entries: int = 256) -> Palette | None:
+    expanded = [partial(bytes, table) for table in tables]
+    return read_palette([[entries, 0, 16]] * 3, [None] * 3, expanded)
+
+
+def test_segmented_palettes_are_expanded() -> None:
+    palette = palette_of(LINE, segments(0, 2, 256, 512, 2, 1, 0, 0), LINE)
+    assert palette is None  # the second table gives four entries of 256
+    steps = segments(0, 2, 256, 512, *([2, 1, 0, 0] * 127))
+    palette = palette_of(LINE, steps, LINE)
+    assert palette is not None
+    assert palette.table[:, 0].tolist() == list(range(256))
+    assert palette.table[:, 1].tolist() == [1, 2] * 128
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"",
+        b"x",
+        segments(0, 300, 1),
+        segments(1, 255, 7),
+        segments(3, 1, 1, 1),
+        segments(2, 1, 0, 0),
+        segments(0, 1, 5, 2, 9, 6, 0),
+        segments(0),
+    ],
+)
+def test_broken_segmented_palettes_are_none(table: bytes) -> None:
+    assert palette_of(LINE, table, LINE) is None
+
+
+def test_a_few_segments_cannot_stand_for_more_than_the_table_has() -> None:
+    bomb = segments(0, 1, 7, *([1, 65_535, 7] * 8), *([2, 9, 0, 0] * 4000))
+    palette = palette_of(bomb, bomb, bomb, entries=65_535)
+    assert palette is not None
+    assert palette.table.shape == (65_535, 3)
+
+
+def test_an_instance_with_a_segmented_palette_is_drawn() -> None:
+    values = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
+    given: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for name in ("Red", "Green", "Blue"):
+        given[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        given[f"Segmented{name}PaletteColorLookupTableData"] = LINE
+    made = monochrome(values, **given)
+    image = shown(made, RenderOptions("image/png"))
+    assert np.array_equal(array_of(image), np.repeat(values[0][..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "red", "grey"),
+    [
+        (IccProfile.ADOBE_RGB, (219, 0, 0), 127),
+        (IccProfile.ROMM_RGB, (179, 70, 26), 109),
+    ],
+)
+def test_a_colour_space_can_be_asked_for(name: IccProfile, red: tuple[int, ...], grey: int) -> None:
+    array = np.zeros((1, 8, 8, 3), np.uint8)
+    array[0, :, :4], array[0, :, 4:] = (255, 0, 0), 128
+    pixels = PixelDescription(8, 8, 1, 3, "RGB", 8, 8, 0, 0, "PixelData")
+    facts = PictureFacts(pixels, EXPLICIT_LITTLE)
+    image = opened(render(array[0], facts, RenderOptions("image/png", icc_profile=name)))
+    found = array_of(image)
+    # Published values of sRGB red and mid grey in these spaces.
+    assert np.abs(found[0, 0] - red).max() <= 1
+    assert np.abs(found[0, 7] - grey).max() <= 1
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+    assert profile.profile.xcolor_space == "RGB "
+    back = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"))
+    assert back is not None
+    assert np.abs(array_of(back) - array[0]).max() <= 2
+
+
+def test_words_are_burned_in_for_those_who_ask() -> None:
+    made = native_slide(across=1, down=1, side=128)
+    facts = facts_of(made.content)
+    assert facts.captions.patient == ("Specimen, Example", "ID P-1", "Born 19700102 O")
+    plain = array_of(shown(made, RenderOptions("image/png")))
+
+    def rows_changed(*asked: Annotation) -> NDArray[np.bool_]:
+        options = RenderOptions("image/png", annotations=asked)
+        changed: NDArray[np.bool_] = (array_of(shown(made, options)) != plain).any(axis=(1, 2))
+        return changed
+
+    technique = rows_changed(Annotation.TECHNIQUE)
+    patient = rows_changed(Annotation.PATIENT)
+    assert technique[:10].all()
+    assert not technique[64:].any()
+    assert patient[-10:].all()
+    assert not patient[:64].any()
+    assert (
+        rows_changed(Annotation.PATIENT, Annotation.TECHNIQUE).tolist()
+        == (technique | patient).tolist()
+    )
+
+
+def test_words_go_on_grey_pictures_and_on_jpeg_that_would_pass_through() -> None:
+    grey = monochrome(np.full((1, 96, 96), 128, np.uint8))
+    options = RenderOptions("image/png", annotations=(Annotation.PATIENT,))
+    words = array_of(shown(grey, options))
+    assert words.min() == 0
+    assert words.max() > 220
+    slide = jpeg_slide(across=1, down=1, side=96)
+    passed = render_frame(slide.frames[0], facts_of(slide.content), PLAIN)
+    options = RenderOptions(annotations=(Annotation.PATIENT,))
+    assert render_frame(slide.frames[0], facts_of(slide.content), options) != passed
+
+
+@pytest.mark.parametrize(
+    ("given", "identifying"),
+    [
+        ({}, False),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]}, True),
+        ({"BurnedInAnnotation": "YES"}, True),
+        ({"SpecimenLabelInImage": "YES"}, True),
+        ({"BurnedInAnnotation": "NO", "SpecimenLabelInImage": "NO"}, False),
+    ],
+)
+def test_pictures_that_may_tell_who_the_patient_is(
+    given: dict[str, Any], identifying: bool
+) -> None:
+    assert facts_of(native_slide(**given).content).identifying == identifying
 
 
 def test_sparse_tiles_without_places_are_not_guessed() -> None:
