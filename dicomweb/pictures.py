@@ -7,13 +7,14 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from numpy.typing import NDArray
 
+from archive.animation import can_animate, render_animation
 from archive.archive import Archive
 from archive.cancellation import check, checked
 from archive.composition import MAXIMUM_PIXELS, render_instance
@@ -23,7 +24,7 @@ from archive.model.identifiers import InstancePath, ResourcePath
 from archive.model.instances import BlobKey, StoredInstance
 from archive.model.query import Query, ResultRow
 from archive.picture_facts import TileGrid, picture_facts, tile_grid, tile_places
-from archive.render_options import RenderOptions
+from archive.render_options import GIF, RenderOptions
 from archive.rendering import PictureFacts, render_frame
 from archive.retrieve import MetadataDocument
 from auth import Visibility
@@ -37,6 +38,8 @@ REMEMBERED = 128
 """Instances whose facts are remembered: some kilobytes each, most of it the ICC profile."""
 MAXIMUM_CANDIDATES = 1000
 """Instances of a series or study that are looked at for its thumbnail."""
+MAXIMUM_PLACED = 20_000
+"""Tiles of a sparse instance whose places are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Drawable:
     facts: PictureFacts
     grid: TileGrid | None
     places: Any  # (frames, 2) int64 or None; only where the grid is not full
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it has frames that make no picture together."""
+        return self.grid is None and self.facts.pixels.number_of_frames > 1
 
 
 class Pictures:
@@ -78,10 +86,32 @@ class Pictures:
                 self._known.popitem(last=False)
         return known
 
-    def draw(self, archive: Archive, drawable: Drawable, options: RenderOptions) -> bytes:
-        """Draw an instance as one picture; raises `CannotRender` when there is no single one."""
+    def animates(self, drawable: Drawable, options: RenderOptions) -> bool:
+        """Tell whether an instance can be drawn as a moving picture, within bounds."""
+        possible = can_animate(drawable.facts, options, self._maximum_pixels)
+        return drawable.is_sequence and possible
+
+    def draw(
+        self, archive: Archive, drawable: Drawable, options: RenderOptions, *, still: bool = False
+    ) -> bytes:
+        """Draw an instance: its frame, its tiles put together, or frames that move (GIF).
+
+        Parameters
+        ----------
+        still
+            One picture, of frames that would move as well.
+
+        Raises
+        ------
+        CannotRender
+            When it is too large, or its frames cannot be decoded.
+        """
         instance = drawable.instance
         with self._turn():
+            if options.media_type == GIF and not still and self.animates(drawable, options):
+                return render_animation(
+                    lambda numbers: archive.frames(instance, numbers), drawable.facts, options
+                )
             return render_instance(
                 lambda numbers: checked(archive.frames(instance, numbers)),
                 drawable.facts,
@@ -132,17 +162,20 @@ class Pictures:
         )
         grid = tile_grid(header)
         places = None
-        small = grid is not None and grid.rows * grid.columns <= MAXIMUM_PIXELS
-        if grid is not None and small and not grid.full and document.per_frame is not None:
+        few = pixels.number_of_frames <= MAXIMUM_PLACED
+        if grid is not None and few and not grid.full and document.per_frame is not None:
             places = _places(document.per_frame)
         return Drawable(instance, facts, grid, places)
 
 
-def thumbnail_of(archive: Archive, resource: ResourcePath, visible: Visibility) -> StoredInstance:
+def thumbnail_of(
+    archive: Archive, pictures: Pictures, resource: ResourcePath, visible: Visibility
+) -> StoredInstance:
     """Choose the instance whose picture stands for a series or a study.
 
     The thumbnail of a slide where there is one (Image Type value 3, PS3.3 §C.8.12.4.1.1), else its
-    smallest level, else whatever can be drawn.
+    smallest level, else whatever can be drawn. Never one that may show who the patient is: "The
+    Thumbnail shall not contain any Patient Identifying Information" (PS3.18 §10.4.3.3.4).
 
     Raises
     ------
@@ -163,9 +196,15 @@ def thumbnail_of(archive: Archive, resource: ResourcePath, visible: Visibility) 
     for row in sorted(rows, key=_unsuitability):
         path = InstancePath.parse(row.study, row.series or "", row.instance or "")
         instance = archive.locate(path, visible=visible)
-        if instance.pixels is not None and _total_pixels(row) <= MAXIMUM_PIXELS:
-            return instance
-    raise CannotRender("there is no instance with pixel data that is small enough to be drawn")
+        if instance.pixels is None or _total_pixels(row) > MAXIMUM_PIXELS:
+            continue
+        with suppress(CannotRender):  # frames that are too large
+            if not pictures.drawable(archive, instance, visible).facts.identifying:
+                return instance
+    raise CannotRender(
+        "there is no instance with pixel data that is small enough to be drawn and free of what "
+        "may tell who the patient is"
+    )
 
 
 def _unsuitability(row: ResultRow) -> tuple[int, int]:
@@ -177,11 +216,11 @@ def _unsuitability(row: ResultRow) -> tuple[int, int]:
 
 
 def _total_pixels(row: ResultRow) -> int:
-    """Pixels of the whole image, by its total pixel matrix or its frames."""
+    """Pixels of the whole image: of its total pixel matrix, or of the frame that stands for it."""
     columns, rows = _number(row, "00480006"), _number(row, "00480007")
     if columns and rows:
         return columns * rows
-    return _number(row, "00280010") * _number(row, "00280011") * max(_number(row, "00280008"), 1)
+    return _number(row, "00280010") * _number(row, "00280011")
 
 
 def _number(row: ResultRow, tag: str) -> int:

@@ -1,38 +1,52 @@
-"""Pictures of instances and frames, and thumbnails (PS3.18 §10.4.1.1.3, §10.4.1.1.4, §8.3.5)."""
+"""Pictures of studies, series, instances and frames, and thumbnails of each.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+PS3.18 §10.4.1.1.3, §10.4.1.1.4; parameters §8.3.5; media types Table 8.7.4-1. "The use of a single
+part Media Type is permitted for resources which are a single response item" (§10.4.4): an instance
+or one frame comes as a part of its own or bare, everything larger in parts only.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from archive.composition import MAXIMUM_PIXELS
-from archive.errors import CannotRender, MalformedQuery, MalformedRequest
+from archive.errors import CannotRender, MalformedRequest
 from archive.model.identifiers import InstancePath, ResourcePath
 from archive.model.instances import StoredInstance
-from archive.render_options import MEDIA_TYPES, IccProfile, RenderOptions, Viewport, Window
+from archive.render_options import GIF, MEDIA_TYPES, RenderOptions
 from auth import Permission
 from dicomweb.addresses import PREFIX
 from dicomweb.dependencies import Caller, requires
 from dicomweb.multipart import MultipartWriter
 from dicomweb.negotiation import Offer
-from dicomweb.pictures import thumbnail_of
-from dicomweb.queries import parse_parameters, values_of
-from dicomweb.responses import entity_tag, is_current, joined_vary, not_modified
+from dicomweb.pictures import Drawable, thumbnail_of
+from dicomweb.queries import parse_parameters
+from dicomweb.render_parameters import DESCRIPTIONS, read_options
+from dicomweb.responses import (
+    StreamedResponse,
+    entity_tag,
+    is_current,
+    joined_vary,
+    not_modified,
+)
 
 router = APIRouter(prefix=PREFIX, tags=["Rendered (WADO-RS)"])
 
-THUMBNAIL_SIDE = 256
-"""Width and height that a thumbnail fits into when the client names none."""
-THUMBNAIL_QUALITY = 80
 MAXIMUM_FRAMES = 100
 """Frames of one rendered request."""
+MAXIMUM_INSTANCES = 500
+"""Instances that are drawn for one study or series."""
 
+_log = logging.getLogger(__name__)
 _Reader = Annotated[Caller, requires(Permission.STUDIES_READ)]
 _INSTANCE = "/studies/{study}/series/{series}/instances/{instance}"
+_PICTURES: dict[str, Any] = {name: {} for name in MEDIA_TYPES}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "A picture", "content": {name: {} for name in MEDIA_TYPES}},
+    200: {"description": "A picture", "content": _PICTURES | {"multipart/related": {}}},
     400: {"description": "A parameter is not well formed"},
     404: {"description": "No such resource"},
     406: {"description": "There is no picture, or none of an acceptable type"},
@@ -46,30 +60,42 @@ _PARAMETERS: dict[str, Any] = {
             "schema": {"type": "string"},
             "description": text,
         }
-        for name, text in (
-            ("viewport", "vw,vh[,sx,sy,sw,sh]: size of the picture, and of which region"),
-            ("window", "center,width[,shape]: which values go from black to white"),
-            ("quality", "1 to 100, of JPEG"),
-            ("iccprofile", "no, yes or srgb"),
-        )
+        for name, text in DESCRIPTIONS
     ]
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What kind of picture was asked for."""
+@router.get("/studies/{study}/rendered", responses=_RESPONSES, openapi_extra=_PARAMETERS)
+def rendered_study(study: str, caller: _Reader) -> Response:
+    """Pictures of every instance of a study that has one."""
+    return _several(caller, ResourcePath.parse(study))
 
-    options: RenderOptions
-    offer: Offer
+
+@router.get(
+    "/studies/{study}/series/{series}/rendered", responses=_RESPONSES, openapi_extra=_PARAMETERS
+)
+def rendered_series(study: str, series: str, caller: _Reader) -> Response:
+    """Pictures of every instance of a series that has one."""
+    return _several(caller, ResourcePath.parse(study, series))
 
 
 @router.get(_INSTANCE + "/rendered", responses=_RESPONSES, openapi_extra=_PARAMETERS)
 def rendered_instance(study: str, series: str, instance: str, caller: _Reader) -> Response:
-    """Picture of an instance: of its frame, or of its tiles put together."""
+    """Picture of an instance: of its frame, of its tiles put together, or of moving frames."""
     stored = _located(caller, study, series, instance)
-    asked = _asked(caller)
-    return _answer(caller, stored, asked, lambda: _drawn(caller, stored, asked.options))
+    options = _options(caller)
+    pictures = caller.services.pictures
+    drawable = pictures.drawable(caller.archive, stored, caller.visible)
+    types: tuple[str, ...] = MEDIA_TYPES
+    if drawable.is_sequence:
+        # Table 8.7.4-1 has image/gif alone for multi-frame images; other types show one frame.
+        still = [name for name in MEDIA_TYPES if name != GIF]
+        types = (GIF, *still) if pictures.animates(drawable, options) else tuple(still)
+    offer = caller.choose(_single_offers(types))
+    options = replace(options, media_type=offer.name)
+    return _answer(
+        caller, [stored], offer, lambda: [pictures.draw(caller.archive, drawable, options)]
+    )
 
 
 @router.get(
@@ -81,33 +107,57 @@ def rendered_frames(
     """Pictures of frames: one by itself, several as parts."""
     numbers = _numbers(frames)
     stored = _located(caller, study, series, instance)
-    asked = _asked(caller, multipart=len(numbers) > 1)
+    options = _options(caller)
+    offer = caller.choose(_several_offers() if numbers[1:] else _single_offers(MEDIA_TYPES))
     archive, pictures = caller.archive, caller.services.pictures
     drawable = pictures.drawable(archive, stored, caller.visible)
-    for number in numbers:
-        archive.frame_spans(stored, number)  # raises for one out of range
-    writer = MultipartWriter.of(asked.offer.name)
-
-    def draw() -> bytes:
-        drawn = pictures.draw_frames(archive, drawable, numbers, asked.options)
-        if len(drawn) == 1:
-            return drawn[0]
-        return b"".join(writer.body((asked.offer.name, picture) for picture in drawn))
-
-    return _answer(caller, stored, asked, draw, writer.content_type if numbers[1:] else None)
+    archive.frames(stored, numbers)  # raises for one out of range, before anything is read
+    options = replace(options, media_type=offer.name)
+    return _answer(
+        caller,
+        [stored],
+        offer,
+        lambda: pictures.draw_frames(archive, drawable, numbers, options),
+    )
 
 
 @router.get(_INSTANCE + "/thumbnail", responses=_RESPONSES, openapi_extra=_PARAMETERS)
 def instance_thumbnail(study: str, series: str, instance: str, caller: _Reader) -> Response:
-    """Small picture of an instance; of a large level, that of its slide."""
+    """Small picture of an instance; of a large level or a label, that of its slide."""
     stored = _located(caller, study, series, instance)
-    pixels = stored.pixels
-    if pixels is None:
+    if stored.pixels is None:
         raise CannotRender("the instance has no pixel data")
-    if pixels.number_of_frames * pixels.rows * pixels.columns > MAXIMUM_PIXELS:
+    drawable = caller.services.pictures.drawable(caller.archive, stored, caller.visible)
+    grid = drawable.grid
+    too_large = grid is not None and grid.rows * grid.columns > MAXIMUM_PIXELS
+    if too_large or drawable.facts.identifying:
         slide = ResourcePath(stored.path.study, stored.path.series)
-        stored = thumbnail_of(caller.archive, slide, caller.visible)
-    return _thumbnail(caller, stored)
+        return _thumbnail_of(caller, slide)
+    return _thumbnail(caller, drawable)
+
+
+@router.get(
+    _INSTANCE + "/frames/{frames}/thumbnail", responses=_RESPONSES, openapi_extra=_PARAMETERS
+)
+def frame_thumbnail(
+    study: str, series: str, instance: str, frames: str, caller: _Reader
+) -> Response:
+    """Small picture of a frame, of the first where several are named: there is but one."""
+    numbers = _numbers(frames)
+    stored = _located(caller, study, series, instance)
+    archive, pictures = caller.archive, caller.services.pictures
+    drawable = pictures.drawable(archive, stored, caller.visible)
+    archive.frames(stored, numbers)
+    if drawable.facts.identifying:
+        return _thumbnail_of(caller, ResourcePath(stored.path.study, stored.path.series))
+    offer = caller.choose(_single_offers(MEDIA_TYPES))
+    options = replace(_options(caller, thumbnail=True), media_type=offer.name)
+    return _answer(
+        caller,
+        [stored],
+        offer,
+        lambda: pictures.draw_frames(archive, drawable, numbers[:1], options),
+    )
 
 
 @router.get(
@@ -115,15 +165,13 @@ def instance_thumbnail(study: str, series: str, instance: str, caller: _Reader) 
 )
 def series_thumbnail(study: str, series: str, caller: _Reader) -> Response:
     """Small picture of a series."""
-    resource = ResourcePath.parse(study, series)
-    return _thumbnail(caller, thumbnail_of(caller.archive, resource, caller.visible))
+    return _thumbnail_of(caller, ResourcePath.parse(study, series))
 
 
 @router.get("/studies/{study}/thumbnail", responses=_RESPONSES, openapi_extra=_PARAMETERS)
 def study_thumbnail(study: str, caller: _Reader) -> Response:
     """Small picture of a study: of one of its slides."""
-    resource = ResourcePath.parse(study)
-    return _thumbnail(caller, thumbnail_of(caller.archive, resource, caller.visible))
+    return _thumbnail_of(caller, ResourcePath.parse(study))
 
 
 def _located(caller: Caller, study: str, series: str, instance: str) -> StoredInstance:
@@ -131,27 +179,100 @@ def _located(caller: Caller, study: str, series: str, instance: str) -> StoredIn
     return caller.archive.locate(path, visible=caller.visible)
 
 
-def _drawn(caller: Caller, stored: StoredInstance, options: RenderOptions) -> bytes:
-    pictures = caller.services.pictures
-    drawable = pictures.drawable(caller.archive, stored, caller.visible)
-    return pictures.draw(caller.archive, drawable, options)
+def _options(caller: Caller, *, thumbnail: bool = False) -> RenderOptions:
+    return read_options(
+        parse_parameters(caller.query_string),
+        maximum_pixels=caller.services.settings.max_rendered_pixels,
+        thumbnail=thumbnail,
+    )
 
 
-def _thumbnail(caller: Caller, stored: StoredInstance) -> Response:
-    asked = _asked(caller, thumbnail=True)
-    return _answer(caller, stored, asked, lambda: _drawn(caller, stored, asked.options))
+def _single_offers(types: Sequence[str]) -> list[Offer]:
+    return [Offer(name) for name in types] + [Offer(name, multipart=True) for name in types]
+
+
+def _several_offers() -> list[Offer]:
+    return [Offer(name, multipart=True) for name in MEDIA_TYPES]
+
+
+def _thumbnail_of(caller: Caller, resource: ResourcePath) -> Response:
+    archive, pictures = caller.archive, caller.services.pictures
+    stored = thumbnail_of(archive, pictures, resource, caller.visible)
+    return _thumbnail(caller, pictures.drawable(archive, stored, caller.visible))
+
+
+def _thumbnail(caller: Caller, drawable: Drawable) -> Response:
+    archive, pictures = caller.archive, caller.services.pictures
+    offer = caller.choose(_single_offers(MEDIA_TYPES))
+    options = replace(_options(caller, thumbnail=True), media_type=offer.name)
+    # "Only a single image shall be returned" (§10.4.3.3.4), also of frames that move.
+    return _answer(
+        caller,
+        [drawable.instance],
+        offer,
+        lambda: [pictures.draw(archive, drawable, options, still=True)],
+    )
+
+
+def _several(caller: Caller, resource: ResourcePath) -> Response:
+    """Answer with a picture of each instance that has one, one after the other."""
+    instances = caller.archive.instances(resource, visible=caller.visible)
+    options = _options(caller)
+    offer = caller.choose(_several_offers())
+    options = replace(options, media_type=offer.name)
+    drawables = list(_drawables(caller, instances, options))
+    if not drawables:
+        raise CannotRender("nothing there has a picture that could be drawn")
+    drawn = _each_drawn(caller, drawables, options)
+    first = next(drawn, None)
+    if first is None:
+        raise CannotRender("nothing there can be drawn")
+    return _answer(caller, instances, offer, lambda: _chained(first, drawn), streamed=True)
+
+
+def _drawables(
+    caller: Caller, instances: Sequence[StoredInstance], options: RenderOptions
+) -> Iterator[Drawable]:
+    """Give the instances with pixel data, but for levels that are too large to be put together."""
+    with_pixels = [one for one in instances if one.pixels is not None]
+    if len(with_pixels) > MAXIMUM_INSTANCES:
+        raise CannotRender(f"more than {MAXIMUM_INSTANCES} instances: ask for a series, or for one")
+    for one in with_pixels:
+        try:
+            drawable = caller.services.pictures.drawable(caller.archive, one, caller.visible)
+        except CannotRender:
+            continue
+        grid = drawable.grid
+        if grid is None or options.viewport or grid.rows * grid.columns <= MAXIMUM_PIXELS:
+            yield drawable
+
+
+def _each_drawn(
+    caller: Caller, drawables: Sequence[Drawable], options: RenderOptions
+) -> Iterator[bytes]:
+    for drawable in drawables:
+        try:
+            yield caller.services.pictures.draw(caller.archive, drawable, options)
+        except CannotRender as error:
+            _log.info("instance %s is not drawn: %s", drawable.instance.path.instance, error)
+
+
+def _chained(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from others
 
 
 def _answer(
     caller: Caller,
-    stored: StoredInstance,
-    asked: _Asked,
-    draw: Callable[[], bytes],
-    content_type: str | None = None,
+    instances: Sequence[StoredInstance],
+    offer: Offer,
+    draw: Callable[[], Sequence[bytes] | Iterator[bytes]],
+    *,
+    streamed: bool = False,
 ) -> Response:
-    """Answer with a picture, unless the client has it already."""
+    """Answer with pictures, unless the client has them already."""
     url = caller.request.url
-    tag = entity_tag(stored.sha256, url.path, url.query, str(asked.offer))
+    tag = entity_tag(*(one.sha256 for one in instances), url.path, url.query, str(offer))
     headers = {
         "ETag": tag,
         "Cache-Control": "private, max-age=86400",
@@ -159,47 +280,14 @@ def _answer(
     }
     if is_current(caller.header("if-none-match"), tag):
         return not_modified(tag, headers)
-    return Response(draw(), headers={"content-type": content_type or asked.offer.name, **headers})
-
-
-def _asked(caller: Caller, *, multipart: bool = False, thumbnail: bool = False) -> _Asked:
-    """Read the parameters of PS3.18 Table 8.3.5-1; raises `MalformedQuery`."""
-    parameters = parse_parameters(caller.query_string)
-    quality = _one(parameters, "quality")
-    if quality is not None and not (quality.isascii() and quality.isdigit() and len(quality) < 4):
-        raise MalformedQuery("quality", "not a number from 1 to 100")
-    profile = _one(parameters, "iccprofile")
-    if profile is not None and profile not in set(IccProfile):
-        raise MalformedQuery("iccprofile", f"not one of {', '.join(IccProfile)}")
-    viewport = _viewport(caller, _one(parameters, "viewport"), thumbnail=thumbnail)
-    window = _one(parameters, "window")
-    offer = caller.choose([Offer(name, multipart=multipart) for name in MEDIA_TYPES])
-    default_quality = THUMBNAIL_QUALITY if thumbnail else None
-    options = RenderOptions(
-        media_type=offer.name,
-        quality=default_quality if quality is None else int(quality),
-        viewport=viewport,
-        window=None if window is None else Window.parse(window),
-        icc_profile=None if profile is None else IccProfile(profile),
-    )
-    return _Asked(options, offer)
-
-
-def _viewport(caller: Caller, text: str | None, *, thumbnail: bool) -> Viewport | None:
-    if text is None:
-        return Viewport(THUMBNAIL_SIDE, THUMBNAIL_SIDE) if thumbnail else None
-    viewport = Viewport.parse(text, region_allowed=not thumbnail)
-    most = caller.services.settings.max_rendered_pixels
-    if viewport.width * viewport.height > most:
-        raise MalformedQuery("viewport", f"asks for more than {most} pixels")
-    return viewport
-
-
-def _one(parameters: Sequence[tuple[str, str]], name: str) -> str | None:
-    values = values_of(parameters, name)
-    if len(values) > 1:
-        raise MalformedQuery(name, "given more than once")
-    return values[0] if values else None
+    pictures = iter(draw())
+    if not offer.multipart:
+        return Response(next(pictures), headers={"content-type": offer.name, **headers})
+    writer = MultipartWriter.of(offer.name)
+    body = writer.body((offer.name, picture) for picture in pictures)
+    if streamed:
+        return StreamedResponse(body, media_type=writer.content_type, headers=headers)
+    return Response(b"".join(body), headers={"content-type": writer.content_type, **headers})
 
 
 def _numbers(text: str) -> list[int]:

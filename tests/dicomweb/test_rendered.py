@@ -7,11 +7,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.dicom_files import jpeg_slide, monochrome, native_slide
+from archive.model.transfer_syntaxes import DEFLATED, EXPLICIT_LITTLE
+from tests.support.dicom_files import (
+    MadeFile,
+    jpeg_slide,
+    monochrome,
+    native_slide,
+    part10,
+    study_attributes,
+)
 from tests.support.http import parts_of, path_of, store
 
 if TYPE_CHECKING:
     import httpx
+
+
+ENHANCED_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
 
 def picture(answer: httpx.Response) -> Image.Image:
@@ -86,6 +97,8 @@ def test_slim_gets_its_overview_scaled_and_not_padded(client: httpx.Client) -> N
         "window=1,0",
         "window=1,2,cubic",
         "iccprofile=maybe",
+        "annotation=",
+        "annotation=patient,doctor",
         "viewport=%00",
     ],
 )
@@ -158,6 +171,133 @@ def test_thumbnails_of_instance_series_and_study(client: httpx.Client) -> None:
     assert client.get(f"{study}/series/1.2/thumbnail").status_code == 404
 
 
+def test_a_label_never_is_a_thumbnail(client: httpx.Client) -> None:
+    label = jpeg_slide(across=1, down=1, ImageType=["ORIGINAL", "PRIMARY", "LABEL", "NONE"])
+    store(client, label)
+    series = path_of(label).partition("/instances/")[0]
+    for resource in (path_of(label), f"{path_of(label)}/frames/1", series):
+        answer = client.get(f"{resource}/thumbnail")
+        assert answer.status_code == 406, resource
+    same = {
+        "StudyInstanceUID": label.dataset.StudyInstanceUID,
+        "SeriesInstanceUID": label.dataset.SeriesInstanceUID,
+    }
+    level = jpeg_slide(across=2, down=1, side=24, **same)
+    store(client, level)
+    for resource in (path_of(label), f"{path_of(label)}/frames/1", series):
+        assert picture(client.get(f"{resource}/thumbnail")).size == (256, 128)
+
+
+def test_a_frame_has_a_thumbnail(client: httpx.Client) -> None:
+    slide = native_slide(side=64)
+    store(client, slide)
+    assert slide.pixels is not None
+    for frames, number in (("2", 2), ("3,1", 3)):
+        path = f"{path_of(slide)}/frames/{frames}/thumbnail?viewport=32,32"
+        image = picture(client.get(path, headers={"accept": "image/png"}))
+        assert image.size == (32, 32)
+        expected = slide.pixels[number - 1].mean(axis=(0, 1))
+        assert np.abs(np.asarray(image).mean(axis=(0, 1)) - expected).max() < 3
+    assert client.get(f"{path_of(slide)}/frames/7/thumbnail").status_code == 404
+
+
+def still_and_moving() -> MadeFile:
+    values = np.stack([np.full((8, 12), 40 * number, np.uint8) for number in range(5)])
+    return monochrome(values)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("*/*", "GIF"), ("image/gif", "GIF"), ("image/png", "PNG"), ("image/jpeg", "JPEG")],
+)
+def test_frames_that_are_no_tiles_move_or_one_stands_for_them(
+    client: httpx.Client, accept: str, kind: str
+) -> None:
+    made = still_and_moving()
+    store(client, made)
+    image = picture(client.get(f"{path_of(made)}/rendered", headers={"accept": accept}))
+    assert image.format == kind
+    assert getattr(image, "n_frames", 1) == (5 if kind == "GIF" else 1)
+
+
+def test_a_thumbnail_never_moves(client: httpx.Client) -> None:
+    made = still_and_moving()
+    store(client, made)
+    for resource in (path_of(made), path_of(made).partition("/instances/")[0]):
+        answer = client.get(f"{resource}/thumbnail", headers={"accept": "image/gif"})
+        image = picture(answer)
+        assert getattr(image, "n_frames", 1) == 1
+        assert image.convert("L").getpixel((0, 0)) == 80
+
+
+def test_pictures_of_a_series_come_in_parts_alone(client: httpx.Client) -> None:
+    first = native_slide()
+    same = {
+        "StudyInstanceUID": first.dataset.StudyInstanceUID,
+        "SeriesInstanceUID": first.dataset.SeriesInstanceUID,
+    }
+    second = jpeg_slide(across=1, down=1, **same)
+    level = jpeg_slide(TotalPixelMatrixColumns=20_000, TotalPixelMatrixRows=15_000, **same)
+    report = study_attributes(SOPClassUID=ENHANCED_SR, Modality="SR", **same)
+    other = MadeFile(part10(report, EXPLICIT_LITTLE), report)
+    assert store(client, first, second, level, other).status_code == 200
+    series = path_of(first).partition("/instances/")[0]
+    study = series.partition("/series/")[0]
+    for resource in (series, study):
+        for accept in ("*/*", 'multipart/related; type="image/png"'):
+            answer = client.get(f"{resource}/rendered", headers={"accept": accept})
+            sizes = [Image.open(io.BytesIO(content)).size for _, content in parts_of(answer)]
+            assert sizes == [(48, 32), (32, 32)]
+        # PS3.18 §10.4.4: a single part is for single response items, whatever there is.
+        single = client.get(f"{resource}/rendered", headers={"accept": "image/jpeg"})
+        assert single.status_code == 406
+        again = client.get(
+            f"{resource}/rendered",
+            headers={"accept": accept, "if-none-match": answer.headers["etag"]},
+        )
+        assert again.status_code == 304
+    assert client.get(f"{study}/rendered?quality=0").status_code == 400
+    assert client.get("/dicomweb/studies/1.2/rendered").status_code == 404
+    alone = study_attributes(SOPClassUID=ENHANCED_SR, Modality="SR")
+    store(client, MadeFile(part10(alone, EXPLICIT_LITTLE), alone))
+    path = f"/dicomweb/studies/{alone.StudyInstanceUID}/rendered"
+    assert client.get(path).status_code == 406
+
+
+def test_a_picture_may_be_asked_for_as_the_only_part(client: httpx.Client) -> None:
+    slide = native_slide()
+    store(client, slide)
+    for resource in ("rendered", "frames/2/rendered", "thumbnail"):
+        answer = client.get(
+            f"{path_of(slide)}/{resource}",
+            headers={"accept": 'multipart/related; type="image/png"'},
+        )
+        ((kind, content),) = parts_of(answer)
+        assert kind == "image/png"
+        assert Image.open(io.BytesIO(content)).format == "PNG"
+
+
+@pytest.mark.parametrize("resource", ["rendered", "frames/1/rendered", "frames/2,1/rendered"])
+def test_deflated_instances_are_drawn(client: httpx.Client, resource: str) -> None:
+    slide = native_slide(syntax=DEFLATED)
+    store(client, slide)
+    answer = client.get(f"{path_of(slide)}/{resource}")
+    assert answer.status_code == 200, answer.text
+    assert client.get(f"{path_of(slide)}/frames/7/rendered").status_code == 404
+
+
+def test_annotations_are_burned_in(client: httpx.Client) -> None:
+    slide = native_slide(across=1, down=1, side=96)
+    store(client, slide)
+    png = {"accept": "image/png"}
+    path = f"{path_of(slide)}/rendered"
+    plain = np.asarray(picture(client.get(path, headers=png)))
+    for value in ("patient", "technique", "patient%2Ctechnique"):
+        burned = np.asarray(picture(client.get(f"{path}?annotation={value}", headers=png)))
+        assert burned.shape == plain.shape
+        assert (burned != plain).any()
+
+
 def test_what_the_client_has_is_not_drawn_again(client: httpx.Client) -> None:
     slide = jpeg_slide()
     store(client, slide)
@@ -171,10 +311,8 @@ def test_what_the_client_has_is_not_drawn_again(client: httpx.Client) -> None:
 
 
 def test_a_report_has_no_picture(client: httpx.Client) -> None:
-    from tests.support.dicom_files import MadeFile, part10, study_attributes
-
-    dataset = study_attributes(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33", Modality="SR")
-    report = MadeFile(part10(dataset, "1.2.840.10008.1.2.1"), dataset)
+    dataset = study_attributes(SOPClassUID=ENHANCED_SR, Modality="SR")
+    report = MadeFile(part10(dataset, EXPLICIT_LITTLE), dataset)
     store(client, report)
     for resource in ("rendered", "thumbnail"):
         answer = client.get(f"{path_of(report)}/{resource}")
@@ -187,4 +325,4 @@ def test_other_media_types_are_406(client: httpx.Client) -> None:
     store(client, slide)
     answer = client.get(f"{path_of(slide)}/rendered", headers={"accept": "image/webp"})
     assert answer.status_code == 406
-    assert answer.json()["available"] == ["image/jpeg", "image/png", "image/gif"]
+    assert answer.json()["available"][:3] == ["image/jpeg", "image/png", "image/gif"]
