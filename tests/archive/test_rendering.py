@@ -628,9 +628,7 @@ def moving(dtype: type[np.generic] = np.uint8, **given: Any) -> MadeFile:  # noq
         ({"CineRate": "1000"}, 20),
     ],
 )
-def test_frames_that_are_no_tiles_move_in_a_gif(
-    given: dict[str, object], milliseconds: int
-) -> None:
+def test_frames_that_are_no_tiles_move_in_a_gif(given: dict[str, Any], milliseconds: int) -> None:
     made = moving(**given)
     facts = facts_of(made.content)
     image = Image.open(io.BytesIO(render_animation(reader(made.content), facts, PLAIN)))
