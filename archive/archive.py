@@ -14,6 +14,7 @@ from uuid import UUID
 from pydicom.dataset import Dataset
 from sqlalchemy.orm import Session
 
+from archive.assembly import FindBulk
 from archive.blobs import BlobStore, Staging, open_blobs
 from archive.catalog import audit, slides
 from archive.catalog import search as catalog_search
@@ -30,11 +31,12 @@ from archive.model.instances import Origin, StagedFile, StoredInstance, StoreOut
 from archive.model.query import Page, Query
 from archive.model.slides import SlideRecord
 from archive.part10 import HeaderLimits
+from archive.part10.from_json import Attributes
 from archive.retrieve import MetadataDocument, Retriever
 from archive.rewriting import can_transcode, rewritten
 from archive.settings import Settings
 from archive.slide_files import SlideFiles
-from archive.store import Stores
+from archive.store import Stores, store_metadata
 from archive.store import store as store_instance
 from archive.transcoding import TranscodedFrames
 from auth import Principal, Visibility
@@ -129,6 +131,21 @@ class Archive:
     ) -> StoreOutcome:
         """Keep one instance; the staged file is consumed (see `archive.store.store`)."""
         outcome = store_instance(self.stores, staged, by=by, origin=origin, study=study)
+        if outcome.path is not None and outcome.status is StoreStatus.STORED:
+            self._retriever.forget(outcome.path)
+        return outcome
+
+    def store_metadata(
+        self,
+        attributes: Attributes,
+        find: FindBulk,
+        *,
+        by: Principal,
+        origin: Origin,
+        study: StudyUid | None = None,
+    ) -> StoreOutcome:
+        """Keep one instance of metadata and bulk data (see `archive.store.store_metadata`)."""
+        outcome = store_metadata(self.stores, attributes, find, by=by, origin=origin, study=study)
         if outcome.path is not None and outcome.status is StoreStatus.STORED:
             self._retriever.forget(outcome.path)
         return outcome

@@ -8,19 +8,21 @@ Nothing of the file is believed that was not read from it here: its size and SHA
 staging hashed on the way in, all else is read from the staged bytes.
 """
 
+import contextlib
 import gzip
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
 from sqlalchemy.exc import IntegrityError
 
+from archive.assembly import FindBulk, assemble
 from archive.blobs import BlobStore, Staging, new_key
 from archive.catalog import audit, changes, index, lookup
 from archive.catalog.database import Database
-from archive.errors import CatalogUnavailable, InvalidInstance
+from archive.errors import CatalogUnavailable, InvalidInstance, MalformedIdentifier, TooLarge
 from archive.model import reasons
 from archive.model.identifiers import InstancePath, StudyUid
 from archive.model.instances import (
@@ -41,6 +43,7 @@ from archive.part10 import (
     to_json,
 )
 from archive.part10.checks import uid_of
+from archive.part10.from_json import Attributes, first
 from auth import Principal
 
 GZIP_LEVEL = 4
@@ -146,6 +149,52 @@ def store(
     return outcome
 
 
+def store_metadata(
+    stores: Stores,
+    attributes: Attributes,
+    find: FindBulk,
+    *,
+    by: Principal,
+    origin: Origin,
+    study: StudyUid | None = None,
+) -> StoreOutcome:
+    """Keep one instance that came as metadata and bulk data (PS3.18 §10.5.1.4).
+
+    It is put together as a file in scratch, and stored as any file is; see `store` and
+    `archive.assembly`.
+    """
+    try:
+        with _as_a_refusal(), stores.staging.receive() as writer:
+            for piece in assemble(attributes, find):
+                writer.write(piece)
+            staged = writer.finish()
+    except InvalidInstance as error:
+        texts = [first(attributes, tag) for tag in ("0020000D", "0020000E", "00080018")]
+        uids = [text if isinstance(text, str) else "" for text in texts]
+        path = None
+        with contextlib.suppress(MalformedIdentifier):
+            path = InstancePath.parse(*uids)
+        sop_class = first(attributes, "00080016")
+        outcome = _rejected(
+            error,
+            sop_class if isinstance(sop_class, str) else "",
+            uids[2],
+            path,
+        )
+        _record_refusal(stores, outcome, by)
+        return outcome
+    return store(stores, staged, by=by, origin=origin, study=study)
+
+
+@contextlib.contextmanager
+def _as_a_refusal() -> Iterator[None]:
+    """Refuse one instance that is too large, where others of the same request may be stored."""
+    try:
+        yield
+    except TooLarge as error:
+        raise InvalidInstance(str(error), reasons.OUT_OF_RESOURCES.code) from error
+
+
 def _keep(
     stores: Stores,
     staged: StagedFile,
@@ -159,7 +208,7 @@ def _keep(
     if study is not None and entry.path.study != study:
         return _refused(
             entry,
-            reasons.IDENTIFIER_MISMATCH,
+            reasons.OF_ANOTHER_STUDY,
             f"the instance is of study {entry.path.study}, the request is about {study}",
         )
     with stores.database.begin() as session:  # before the put: a blob that is refused is no litter
@@ -299,6 +348,13 @@ def _refused_unread(
         path = InstancePath.parse(*uids)
     except Exception as unreadable:  # noqa: BLE001 - what is refused may be broken in any way
         _log.debug("a refused file tells no more of itself: %s", type(unreadable).__name__)
+    return _rejected(error, sop_class, sop_instance, path)
+
+
+def _rejected(
+    error: InvalidInstance, sop_class: str, sop_instance: str, path: InstancePath | None
+) -> StoreOutcome:
+    """Tell of a refusal whatever is known of the instance."""
     return StoreOutcome(
         sop_class_uid=sop_class[:64],
         path=path,

@@ -103,7 +103,7 @@ def _same_as_meta(meta: Dataset, tag: int, expected: str, name: str) -> None:
     if found and found != expected:
         raise InvalidInstance(
             f"{name} {tag_text(tag)} is {found[:64]}, the data set says {expected[:64]}",
-            reasons.IDENTIFIER_MISMATCH.code,
+            reasons.DOES_NOT_MATCH_SOP_CLASS.code,
         )
 
 

@@ -68,7 +68,12 @@ def element_header(tag: int, vr: str, length: int) -> bytes:
 
 def item(content: bytes) -> bytes:
     """Write one item of a sequence."""
-    return _ITEM_HEADER.pack(ITEM >> 16, ITEM & 0xFFFF, len(content)) + content
+    return item_header(len(content)) + content
+
+
+def item_header(length: int) -> bytes:
+    """Write what goes before the content of an item."""
+    return _ITEM_HEADER.pack(ITEM >> 16, ITEM & 0xFFFF, length)
 
 
 def file_meta(header: Header, given: Mapping[int, bytes]) -> bytes:

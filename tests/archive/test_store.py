@@ -100,7 +100,7 @@ def test_the_same_uid_with_other_content_is_refused_and_the_first_stays(
 def test_an_instance_of_another_study_than_the_request_names_is_refused(archive: Archive) -> None:
     made = jpeg_slide()
     outcome = store(archive, made.content, study=StudyUid("1.2.3"))
-    assert outcome.failure == reasons.IDENTIFIER_MISMATCH
+    assert outcome.failure == reasons.OF_ANOTHER_STUDY
     assert outcome.path == path_of(made.dataset)
     assert count(archive, "instances") == 0
     study = StudyUid(made.dataset.StudyInstanceUID)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from dicomweb.native_model import from_xml
 from tests.support.dicom_files import jpeg_slide
 from tests.support.http import (
     BOUNDARY,
@@ -14,6 +15,7 @@ from tests.support.http import (
     changed,
     in_bucket,
     multipart,
+    parts_of,
     path_of,
     running,
     store,
@@ -55,6 +57,43 @@ def test_stored_instances_are_named_with_their_addresses(
     assert items(answer, REFERENCED)[0][RETRIEVE_URL] == live.url + path_of(one)
     assert client.get(path_of(two), headers={"accept": "application/dicom"}).content == two.content
     assert staged(live) == []
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["application/dicom+xml", 'multipart/related; type="application/dicom+xml"'],
+)
+def test_the_answer_may_be_asked_for_as_xml(client: httpx.Client, accept: str) -> None:
+    good, bad = jpeg_slide(), jpeg_slide(SOPClassUID="1.2.840.10008.1.1")
+    answer = store(client, good, bad, accept=accept)
+    assert answer.status_code == 202
+    content = answer.content
+    if accept.startswith("multipart"):
+        ((media_type, content),) = parts_of(answer)
+        assert media_type == "application/dicom+xml"
+    else:
+        assert answer.headers["content-type"] == "application/dicom+xml"
+    told = from_xml(content)
+    assert told[REFERENCED]["Value"][0]["00081155"]["Value"] == [good.uid]
+    assert told[FAILED]["Value"][0]["00081197"]["Value"] == [0x0122]
+
+
+def test_where_new_instances_are_is_told(client: httpx.Client, live: LiveServer) -> None:
+    """PS3.18 Table 10.5.3-2: of what was created, where that is one resource."""
+    one = jpeg_slide()
+    study = one.dataset.StudyInstanceUID
+    for files, url in (
+        ([one], live.url + path_of(one)),
+        (
+            [jpeg_slide(StudyInstanceUID=study) for _ in range(2)],
+            f"{live.dicomweb}/studies/{study}",
+        ),
+        ([one], None),
+        ([jpeg_slide(), jpeg_slide()], None),
+    ):
+        answer = store(client, *files)
+        assert answer.headers.get("location") == url
+        assert answer.headers.get("content-location") == url
 
 
 def test_the_same_bytes_again_are_a_success(client: httpx.Client) -> None:
@@ -182,7 +221,7 @@ def test_a_single_dicom_file_is_taken_without_multipart(client: httpx.Client) ->
     [
         ("application/json", 415),
         ("text/plain", 415),
-        (f'multipart/related; type="application/dicom+json"; boundary={BOUNDARY}', 415),
+        (f'multipart/related; type="text/plain"; boundary={BOUNDARY}', 415),
         (f"multipart/form-data; boundary={BOUNDARY}", 415),
         ('multipart/related; type="application/dicom"', 400),
         ('multipart/related; type="application/dicom"; boundary=""', 400),
@@ -241,11 +280,11 @@ def test_an_upload_that_breaks_off_leaves_nothing(client: httpx.Client, live: Li
     assert staged(live) == []
 
 
-def test_a_client_that_does_not_take_json_is_406_before_anything_is_read(
+def test_a_client_that_takes_neither_json_nor_xml_is_406_before_anything_is_read(
     client: httpx.Client,
 ) -> None:
     slide = jpeg_slide()
-    answer = store(client, slide, accept='multipart/related; type="application/dicom+xml"')
+    answer = store(client, slide, accept="text/html")
     assert answer.status_code == 406
     assert client.get(path_of(slide)).status_code == 404
 

@@ -69,7 +69,7 @@ def test_another_identifier_in_the_file_meta_is_refused(keyword: str) -> None:
     content = file_meta(other, EXPLICIT_LITTLE) + encode(dataset, EXPLICIT_LITTLE)
     with pytest.raises(InvalidInstance, match=r"is 1\.2\.840\.10008\.5\.1\.4\.1\.1\.7") as caught:
         check_instance(header_of(content))
-    assert caught.value.reason_code == reasons.IDENTIFIER_MISMATCH.code
+    assert caught.value.reason_code == reasons.DOES_NOT_MATCH_SOP_CLASS.code
 
 
 @pytest.mark.parametrize("syntax", ["1.2.3", "1.2.840.10008.1.2.4.94", "1.2.840.10008.5.1.4.1.1.7"])
