@@ -192,6 +192,10 @@ class Archive:
         """Give the stored bytes of frames, one-based, in the order asked; `FrameNotFound` first."""
         return self._retriever.frames(instance, numbers)
 
+    def frame_now(self, instance: StoredInstance, number: int) -> bytes | None:
+        """Give the stored bytes of one frame when that is no waiting, else None."""
+        return self._retriever.frame_now(instance, number)
+
     def frame_spans(self, instance: StoredInstance, number: int) -> Sequence[ByteSpan]:
         """Give the fragments of one frame, whose lengths are known before they are read."""
         return self._retriever.frame_spans(instance, number)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
 
-from archive.blobs import BlobStore, open_front
+from archive.blobs import BlobStore, SupportsImmediateRead, open_front
 from archive.caches import ByteBoundedCache, SingleFlight
 from archive.catalog import lookup, tombstones
 from archive.catalog.database import Database
@@ -120,6 +120,7 @@ class Retriever:
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._immediate = blobs if isinstance(blobs, SupportsImmediateRead) else None
         self._limits = limits
         self._locate_seconds = locate_seconds
         self._clock = clock
@@ -235,6 +236,27 @@ class Retriever:
             raise CannotTranscode("the frames of this instance cannot be read one by one")
         wanted = [instance.frame_index.frame(number) for number in numbers]
         return self._read_frames(instance.blob_key, wanted)
+
+    def frame_now(self, instance: StoredInstance, number: int) -> bytes | None:
+        """Give the stored bytes of one frame, fragments joined, without waiting for anything.
+
+        Returns
+        -------
+        bytes or None
+            None when the frame is not on this machine, or cannot be read alone: use `frames`.
+
+        Raises
+        ------
+        FrameNotFound
+            When there is no such frame.
+        """
+        index = instance.frame_index
+        if index is None or self._immediate is None:
+            return None
+        pieces = self._immediate.read_now(instance.blob_key, index.frame(number))
+        if pieces is None or len(pieces) == 1:
+            return None if pieces is None else pieces[0]
+        return b"".join(pieces)
 
     def _with_index(self, instance: StoredInstance) -> StoredInstance:
         """Give the same instance with its frame index, which listings leave out."""

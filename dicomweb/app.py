@@ -26,6 +26,7 @@ from dicomweb import problems
 from dicomweb.admin import operation, slides
 from dicomweb.attendance import Attendance
 from dicomweb.edge import Edge, Problems, WithoutQuery
+from dicomweb.immediate import Fields, ImmediateAnswer
 from dicomweb.metrics import Metrics
 from dicomweb.outgoing import Outgoing
 from dicomweb.page import page_routes
@@ -40,7 +41,7 @@ from dicomweb.routes import (
     search,
     store,
 )
-from dicomweb.routes.frames import frames_route
+from dicomweb.routes.frames import FramesRoute
 from dicomweb.services import Services
 
 _DESCRIPTION = """\
@@ -60,6 +61,10 @@ class Application(FastAPI):
             await self.edge(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def now(self, target: bytes, fields: Fields) -> ImmediateAnswer | None:
+        """Answer a GET at once where that can be done (see `immediate.AnswersNow`)."""
+        return self.edge.now(target, fields)
 
 
 def create_app(settings: Settings | None = None) -> Application:
@@ -91,7 +96,7 @@ def create_app(settings: Settings | None = None) -> Application:
         redirect_slashes=False,
     )
     app.state.services = services
-    frames = frames_route(services)
+    frames = FramesRoute(services)
     app.router.routes[:] = [frames, *_routes(services)]
     app.add_exception_handler(HTTPException, _answer_router)
     app.add_exception_handler(RequestValidationError, _answer_validation)

@@ -5,7 +5,7 @@ Every route states the permission it needs, in its signature
 beside FastAPI's machinery, as an argument of `ProtectedRoute`. A test lists both from the router.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from archive.settings import AuthMode
 from auth import Permission, Principal, Visibility
 from dicomweb.addresses import BaseUrl, base_url
 from dicomweb.negotiation import Offer, choose
-from dicomweb.open_access import check_open_access
+from dicomweb.open_access import check_open_access, check_open_reading
 from dicomweb.queries import parse_parameters, values_of
 from dicomweb.services import Services
 
@@ -116,6 +116,32 @@ async def admit(services: Services, scope: Scope, permission: Permission) -> Pri
     if principal is None:
         principal = await anyio.to_thread.run_sync(services.authenticate, authorization)
     services.policy.require(principal, permission)
+    return principal
+
+
+def admit_now(
+    services: Services, fields: Mapping[bytes, bytes], permission: Permission
+) -> Principal | None:
+    """Do for a GET what `admit` does, from memory alone; None when that does not suffice.
+
+    Parameters
+    ----------
+    fields
+        Of the header, names in lower case.
+
+    Raises
+    ------
+    Unauthenticated, Forbidden, ForeignRequest
+    """
+    if services.settings.auth is AuthMode.OPEN:
+        host = fields.get(b"host")
+        check_open_reading(None if host is None else host.decode("latin-1"), services.settings)
+        services.policy.require(services.anonymous, permission)
+        return services.anonymous
+    authorization = fields.get(b"authorization")
+    principal = services.recall(None if authorization is None else authorization.decode("latin-1"))
+    if principal is not None:
+        services.policy.require(principal, permission)
     return principal
 
 

@@ -5,6 +5,7 @@ PROMETHEUS_MULTIPROC_DIR names a folder before it is first imported; whoever sta
 sees to that.
 """
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from archive.blobs import CacheEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+
+_HAND_ON_SECONDS = 1.0
 
 
 class Metrics:
@@ -96,6 +99,14 @@ class Metrics:
         if sent:
             self._sent.inc(sent)
 
+    def frame_tally(self, route: str) -> "FrameTally":
+        """Give what counts single frames of `route` that are answered at once."""
+        return FrameTally(
+            self._seconds.labels(route).observe,
+            [self._requests.labels("GET", route, "200").inc, self._frames.inc, self._hit.inc],
+            self._sent.inc,
+        )
+
     def received(self, size: int) -> None:
         """Count bytes of a request's body."""
         self._received.inc(size)
@@ -120,3 +131,44 @@ class Metrics:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+class FrameTally:
+    """Counts on the event loop, and hands on once a second: it costs a tenth of counting each.
+
+    Parameters
+    ----------
+    observe
+        Takes the seconds of each.
+    counters
+        Take how many there were.
+    sent
+        Takes the bytes of their bodies.
+    """
+
+    def __init__(
+        self,
+        observe: "Callable[[float], None]",
+        counters: "Sequence[Callable[[float], None]]",
+        sent: "Callable[[float], None]",
+    ) -> None:
+        self._observe = observe
+        self._counters = tuple(counters)
+        self._sent = sent
+        self._count = 0
+        self._bytes = 0
+
+    def add(self, seconds: float, size: int) -> None:
+        """Count one answer; on the event loop only."""
+        if self._count == 0:
+            asyncio.get_running_loop().call_later(_HAND_ON_SECONDS, self._hand_on)
+        self._count += 1
+        self._bytes += size
+        self._observe(seconds)
+
+    def _hand_on(self) -> None:
+        count, size = self._count, self._bytes
+        self._count = self._bytes = 0
+        for counter in self._counters:
+            counter(count)
+        self._sent(size)

@@ -32,15 +32,29 @@ def check_open_access(scope: Scope, settings: Settings) -> None:
             host = value.decode("latin-1")
         elif name == b"origin":
             origin = value.decode("latin-1")
-    public = None if settings.public_url is None else urlsplit(settings.public_url).hostname
-    if host is not None and not _is_ours(_hostname(f"//{host}"), public):
-        raise ForeignRequest("Host", host)
+    check_open_reading(host, settings)
     if origin is None or scope["method"] in _HARMLESS:
         return
     if "*" in settings.cors_origins or origin in settings.cors_origins:
         return
-    if not _is_ours(_hostname(origin), public):
+    if not _is_ours(_hostname(origin), _public_name(settings)):
         raise ForeignRequest("Origin", origin)
+
+
+def check_open_reading(host: str | None, settings: Settings) -> None:
+    """Pass when a GET, whose Host is given, is meant for us by a name of ours.
+
+    Raises
+    ------
+    ForeignRequest
+        When it is meant for another name.
+    """
+    if host is not None and not _is_ours(_hostname(f"//{host}"), _public_name(settings)):
+        raise ForeignRequest("Host", host)
+
+
+def _public_name(settings: Settings) -> str | None:
+    return None if settings.public_url is None else urlsplit(settings.public_url).hostname
 
 
 @lru_cache(maxsize=256)

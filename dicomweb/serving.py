@@ -11,6 +11,7 @@ from typing import Any, override
 import uvicorn
 
 from archive.settings import Settings
+from dicomweb.immediate_protocol import ImmediateProtocol
 from dicomweb.protocol import BoundedProtocol, BoundedState, Limits
 
 GRACE_SECONDS = 10
@@ -44,7 +45,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             application,
             factory=isinstance(application, str),
-            http=BoundedProtocol,
+            http=ImmediateProtocol,
             ws="none",
             log_config=None,  # ours, set up already
             log_level=None,

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 
-class _OpenFile:
+class OpenFile:
     """A descriptor, and how many reads are on it; a context manager that lets go of it."""
 
     __slots__ = ("_owner", "descriptor", "dropped", "readers")
@@ -40,7 +40,7 @@ class Descriptors:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._open: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._open: OrderedDict[str, OpenFile] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -51,15 +51,21 @@ class Descriptors:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def borrow(self, key: str, path: Path) -> _OpenFile:
-        """Give the descriptor of `path`, for a `with` block; raises `OSError` as `os.open` does."""
+    def borrow_open(self, key: str) -> OpenFile | None:
+        """Give the file of `key` if it is open already; `release` it afterwards."""
         with self._lock:
             held = self._open.get(key)
             if held is not None:
                 self._open.move_to_end(key)
                 held.readers += 1
-                return held
-        opened = _OpenFile(self, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            return held
+
+    def borrow(self, key: str, path: Path) -> OpenFile:
+        """Give the descriptor of `path`, for a `with` block; raises `OSError` as `os.open` does."""
+        held = self.borrow_open(key)
+        if held is not None:
+            return held
+        opened = OpenFile(self, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         with self._lock:
             if key in self._open:  # another thread was faster; ours is closed after this read
                 opened.dropped = True
@@ -70,7 +76,7 @@ class Descriptors:
                 self._drop(oldest)
         return opened
 
-    def release(self, file: _OpenFile) -> None:
+    def release(self, file: OpenFile) -> None:
         """End a read."""
         with self._lock:
             file.readers -= 1
@@ -90,7 +96,7 @@ class Descriptors:
             while self._open:
                 self._drop(self._open.popitem()[1])
 
-    def _drop(self, file: _OpenFile) -> None:
+    def _drop(self, file: OpenFile) -> None:
         file.dropped = True
         if file.readers == 0:
             os.close(file.descriptor)

@@ -6,7 +6,7 @@ from frame to frame of an instance (its path, the form that was negotiated) is w
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple
@@ -23,7 +23,8 @@ from archive.model.transfer_syntaxes import BY_UID, ENCAPSULATED_UNCOMPRESSED, O
 from archive.transcoding import LOSSLESS_TARGETS, LOSSY_TARGETS, can_transcode_frames
 from auth import Permission, Principal
 from dicomweb.addresses import PREFIX
-from dicomweb.dependencies import ProtectedRoute
+from dicomweb.dependencies import ProtectedRoute, admit_now
+from dicomweb.immediate import FixedFields, ImmediateAnswer
 from dicomweb.multipart import MultipartWriter
 from dicomweb.negotiation import EXPLICIT_VR_LITTLE_ENDIAN, Offer, choose
 from dicomweb.queries import parse_parameters, values_of
@@ -38,14 +39,18 @@ INLINE_BYTES = 1024 * 1024
 CACHE_CONTROL = (b"cache-control", b"private, max-age=86400")
 """Frames of an instance never change; a day, so that a deletion shows in the end."""
 
-_REMEMBERED_LENGTH = 512
-"""Characters of Accept and query up to which a choice is remembered."""
+_REMEMBERED_LENGTH = 2048
+"""Bytes of Accept and query up to which a choice is remembered; OHIF's Accept has some 600."""
+_REMEMBERED_FORMS = 1024
+_DIGITS = 9
+"""Of a frame's number; NumberOfFrames is an IS below 2^31 (PS3.5 §6.2)."""
 
 _FRAMES = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9})*")
 _INSTANCE = re.compile(
     re.escape(PREFIX) + r"/studies/([^/]+)/series/([^/]+)/instances/([^/]+)/frames"
 )
 _VARY = (b"vary", b"Accept")
+_FIXED = FixedFields([CACHE_CONTROL, _VARY])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class _Form:
     tag: str
     """What the entity tags of this form begin with."""
     small: bool
-    """Whether a single frame is surely read at once, without looking at its length first."""
+    """Whether it is one frame that is surely read and sent at once, without looking at it first."""
 
 
 class _Question(NamedTuple):
@@ -80,6 +85,7 @@ class Frames:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._forms: dict[tuple[str, bytes], _Form] = {}
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, principal: Principal
@@ -99,18 +105,54 @@ class Frames:
         form, if_none_match = _asked(scope, instance, single=len(numbers) == 1)
         tag = f'"{form.tag}-{text}"' if len(numbers) == 1 else entity_tag(form.tag, text)
         headers = [(b"etag", tag.encode("ascii")), CACHE_CONTROL, _VARY]
-        inline = self._services.reads_inline and instance.frame_index is not None
-        if form.small and inline and if_none_match is None:
-            headers.append((b"content-type", form.content_type))
-            body = next(archive.frames(instance, numbers))
-            await _send(send, 200, headers, body)
-        else:
-            answer = _Answer(archive, instance, numbers, form)  # raises for frames out of range
-            if if_none_match is not None and is_current(if_none_match, tag):
-                await _send(send, 304, headers, b"")
-                return
-            await self._answer(answer, headers, scope, receive, send)
+        answer = _Answer(archive, instance, numbers, form)  # raises for frames out of range
+        if if_none_match is not None and is_current(if_none_match, tag):
+            await _send(send, 304, headers, b"")
+            return
+        await self._answer(answer, headers, scope, receive, send)
         self._services.metrics.frames(len(numbers), from_memory=from_memory)
+
+    def now(
+        self, path: InstancePath, text: str, accept: bytes, principal: Principal
+    ) -> ImmediateAnswer | None:
+        """Answer for one frame from memory and one read, as `__call__` would.
+
+        Parameters
+        ----------
+        text
+            The number of the frame, decimal digits.
+
+        Returns
+        -------
+        ImmediateAnswer or None
+            None when that takes more, or is an error: `__call__` then does it, or tells.
+        """
+        archive = self._services.archive
+        visible = self._services.policy.visibility(principal)
+        instance = archive.cached(path, visible=visible)
+        if instance is None or instance.pixels is None or len(accept) >= _REMEMBERED_LENGTH:
+            return None
+        form = self._form_of(instance, accept)
+        if not form.small:
+            return None
+        body = archive.frame_now(instance, int(text))
+        if body is None:
+            return None
+        content_type = form.content_type
+        if form.offer.multipart:
+            content_type, body = _in_parts(form.offer, (body,))
+        tag = f'"{form.tag}-{text}"'.encode("ascii")
+        return ImmediateAnswer(content_type, tag, _FIXED, body)
+
+    def _form_of(self, instance: StoredInstance, accept: bytes) -> _Form:
+        """Give the form of a single frame; by the content's hash, which is cheaper to look up."""
+        form = self._forms.get((instance.sha256, accept))
+        if form is None:
+            if len(self._forms) >= _REMEMBERED_FORMS:
+                self._forms.clear()
+            form = _form(_question(instance, single=True, accept=accept, query=b""))
+            self._forms[instance.sha256, accept] = form
+        return form
 
     async def _answer(
         self,
@@ -168,11 +210,7 @@ class _Answer:
         contents = self._contents()
         if not self._offer.multipart:
             return self._form.content_type, next(contents)
-        writer = MultipartWriter.of(self._offer.name)
-        part_type = self._offer.content_type
-        return writer.content_type.encode("ascii"), b"".join(
-            writer.body((part_type, content) for content in contents)
-        )
+        return _in_parts(self._offer, contents)
 
     def streamed(self) -> StreamedResponse:
         """Give a response whose length is known beforehand, unless frames have to be decoded."""
@@ -217,6 +255,16 @@ class FramesRoute(ProtectedRoute):
         ]
     }
 
+    def __init__(self, services: Services) -> None:
+        self._frames = Frames(services)
+        super().__init__(
+            PATH,
+            self._frames,
+            permission=Permission.STUDIES_READ,
+            services=services,
+            name="retrieve_frames",
+        )
+
     def takes(self, scope: Scope) -> bool:
         """Tell whether this is a request for frames by a path that is well formed."""
         if scope["method"] != "GET" or scope.get("root_path"):
@@ -230,16 +278,16 @@ class FramesRoute(ProtectedRoute):
             return False
         return True
 
-
-def frames_route(services: Services) -> FramesRoute:
-    """Make the route."""
-    return FramesRoute(
-        PATH,
-        Frames(services),
-        permission=Permission.STUDIES_READ,
-        services=services,
-        name="retrieve_frames",
-    )
+    def now(self, target: bytes, fields: Mapping[bytes, bytes]) -> ImmediateAnswer | None:
+        """Answer a GET for one frame from memory and one read; None when that does not do."""
+        prefix, _, text = target.rpartition(b"/")
+        if not prefix.endswith(b"/frames") or not text.isdigit() or len(text) > _DIGITS:
+            return None
+        principal = admit_now(self._services, fields, self.permission)
+        if principal is None:
+            return None
+        accept = fields.get(b"accept", b"")
+        return self._frames.now(_instance_path_of(prefix), text.decode(), accept, principal)
 
 
 @lru_cache(maxsize=4096)
@@ -249,6 +297,12 @@ def _instance_path(prefix: str) -> InstancePath:
     if match is None:
         raise NotFound("there is no such resource")
     return InstancePath.parse(*match.groups())
+
+
+@lru_cache(maxsize=4096)
+def _instance_path_of(prefix: bytes) -> InstancePath:
+    """Read the path as it came, in which a UID needs no percent-encoding."""
+    return _instance_path(prefix.decode("latin-1"))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -271,8 +325,6 @@ def _asked(scope: Scope, instance: StoredInstance, *, single: bool) -> tuple[_Fo
     What was selected for the same question lately is remembered; long questions are not, so that
     nobody fills the memory with them.
     """
-    if instance.pixels is None or instance.pixels.number_of_frames < 1:
-        raise NotFound("the instance has no frames: it has no pixel data")
     accept = b""
     if_none_match = None
     for name, value in scope["headers"]:
@@ -282,10 +334,16 @@ def _asked(scope: Scope, instance: StoredInstance, *, single: bool) -> tuple[_Fo
             if_none_match = value.decode("latin-1")
     query = scope["query_string"]
     short = len(accept) + len(query) < _REMEMBERED_LENGTH
-    question = _Question(
+    question = _question(instance, single=single, accept=accept, query=query)
+    return (_form if short else _form.__wrapped__)(question), if_none_match
+
+
+def _question(instance: StoredInstance, *, single: bool, accept: bytes, query: bytes) -> _Question:
+    if instance.pixels is None or instance.pixels.number_of_frames < 1:
+        raise NotFound("the instance has no frames: it has no pixel data")
+    return _Question(
         instance.sha256, instance.transfer_syntax_uid, instance.pixels, single, accept, query
     )
-    return (_form if short else _form.__wrapped__)(question), if_none_match
 
 
 @lru_cache(maxsize=1024)
@@ -303,7 +361,7 @@ def _form(question: _Question) -> _Form:
     converts = must_convert(question.uid, question.pixels, offer)
     # No codec makes a frame of noise much larger than it is without it.
     small = question.pixels.native_frame_bits // 8 <= INLINE_BYTES
-    small = small and question.single and not offer.multipart and not converts
+    small = small and question.single and not converts
     return _Form(offer, content_type, converts, tag, small)
 
 
@@ -346,6 +404,13 @@ def must_convert(uid: str, pixels: PixelDescription, offer: Offer) -> bool:
     if pixels.bits_allocated == 1:  # a frame need not start on a byte
         return pixels.native_frame_bits % 8 != 0
     return not syntax.little_endian and pixels.bits_allocated > 8
+
+
+def _in_parts(offer: Offer, contents: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """Give Content-Type and body of a whole multipart answer."""
+    writer = MultipartWriter.of(offer.name)
+    parts = ((offer.content_type, content) for content in contents)
+    return writer.content_type.encode("ascii"), b"".join(writer.body(parts))
 
 
 async def _in_thread[T](make: Callable[[], T]) -> T:
