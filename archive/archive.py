@@ -3,7 +3,7 @@
 `Archive` is thin. The work is in `store`, `retrieve`, `catalog.search`, `ingest`, `fixity`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from archive.assembly import FindBulk
 from archive.blobs import BlobStore, Staging, open_blobs
-from archive.catalog import audit, slides
+from archive.catalog import audit, site_attributes, slides
 from archive.catalog import search as catalog_search
+from archive.catalog.additions import site_attribute
 from archive.catalog.database import Database, SchemaStep, open_database
 from archive.catalog.paging import PageEnds
 from archive.deletion import Deletions
@@ -25,6 +26,8 @@ from archive.deletion import delete as delete_resource
 from archive.errors import CannotTranscode, NotFound
 from archive.jobs import engine
 from archive.jobs.tasks import INGEST, SETTLE
+from archive.model.attribute_paths import TagPath
+from archive.model.attributes import IndexedAttribute
 from archive.model.frames import ByteSpan
 from archive.model.identifiers import InstancePath, ResourcePath, StudyUid
 from archive.model.instances import Origin, StagedFile, StoredInstance, StoreOutcome, StoreStatus
@@ -84,7 +87,9 @@ class Archive:
         self._jobs = engine.Jobs(database)
         self._page_ends = PageEnds()
         limits = HeaderLimits(header_bytes=int(settings.max_header_bytes))
-        self.stores = Stores(database, blobs, staging, limits, now)
+        site = tuple(site_attribute(text) for text in settings.search_attributes)
+        self.stores = Stores(database, blobs, staging, limits, now, site)
+        self._searchable: Mapping[TagPath, IndexedAttribute] = {}
         grace = timedelta(days=settings.deletion_grace_days)
         self.deletions = Deletions(database, blobs, staging, self._settle_later, grace, now)
         self._retriever = Retriever(
@@ -173,6 +178,14 @@ class Archive:
         """Count the rows behind the page of `query`, no further than `limit`."""
         with self.database.begin() as session:
             return catalog_search.count_behind(session, query, visible, self._page_ends, limit)
+
+    def site_attributes(self) -> Mapping[TagPath, IndexedAttribute]:
+        """Give the attributes of the settings by which everything stored has been indexed."""
+        if len(self._searchable) < len(self.stores.site):
+            with self.database.begin() as session:
+                names = site_attributes.searchable(session, self.stores.site)
+            self._searchable = {one.path: one for one in self.stores.site if one.name in names}
+        return self._searchable
 
     def locate(self, path: InstancePath, *, visible: Visibility) -> StoredInstance:
         """Give the instance at `path`; raises `NotFound`. From memory when it was asked lately."""
@@ -332,4 +345,11 @@ def open_archive(settings: Settings) -> Archive:
     except BaseException:
         database.close()
         raise
-    return Archive(settings, database, blobs, staging)
+    archive = Archive(settings, database, blobs, staging)
+    try:
+        with database.begin() as session:
+            site_attributes.settle(session, archive.stores.site, archive.stores.now())
+    except BaseException:
+        archive.close()
+        raise
+    return archive

@@ -179,6 +179,10 @@ class Settings(BaseSettings):
     250,000 frames with functional groups for each has about 150 MB."""
     max_search_results: int = Field(default=1000, ge=1, le=100_000)
     """Rows that one search answers at most; clients page with `limit` and `offset`."""
+    search_attributes: Annotated[tuple[str, ...], NoDecode] = ()
+    """Attributes to search by beside the usual ones, separated by commas: keywords or tags, those
+    inside of sequences joined by dots, such as `OperatorsName,AcquisitionDateTime`. Restart the
+    servers, then run `coverslip reindex` once."""
     max_rendered_pixels: int = Field(default=64_000_000, ge=1)
     """Pixels of one rendered picture at most; decoding takes about 12 bytes for each."""
 
@@ -263,6 +267,19 @@ class Settings(BaseSettings):
         if isinstance(given, str):
             return tuple(part.strip() for part in given.split(",") if part.strip())
         return given
+
+    @field_validator("search_attributes", mode="before")
+    @classmethod
+    def _search_attributes(cls, given: object) -> object:
+        names = given.split(",") if isinstance(given, str) else given
+        if not isinstance(names, list | tuple):
+            return given
+        from archive.catalog.additions import site_attribute  # loads the data dictionary
+
+        found = {
+            site_attribute(str(name).strip()).name: str(name).strip() for name in names if name
+        }
+        return tuple(found.values())
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

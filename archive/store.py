@@ -11,7 +11,7 @@ staging hashed on the way in, all else is read from the staged bytes.
 import contextlib
 import gzip
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,6 +24,7 @@ from archive.catalog import audit, changes, index, lookup
 from archive.catalog.database import Database
 from archive.errors import CatalogUnavailable, InvalidInstance, MalformedIdentifier, TooLarge
 from archive.model import reasons
+from archive.model.attributes import IndexedAttribute
 from archive.model.identifiers import InstancePath, StudyUid
 from archive.model.instances import (
     BlobKey,
@@ -71,6 +72,8 @@ class Stores:
     staging: Staging
     limits: HeaderLimits
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    site: Sequence[IndexedAttribute] = ()
+    """Attributes that the settings add to search."""
 
 
 def prepare(staged: StagedFile, limits: HeaderLimits) -> Prepared:
@@ -256,7 +259,14 @@ def record(
     """
     path, now = entry.path, stores.now()
     with stores.database.begin() as session:
-        index.add(session, entry, blob_key=blob_key, origin=origin, stored_at=stored_at)
+        index.add(
+            session,
+            entry,
+            blob_key=blob_key,
+            origin=origin,
+            stored_at=stored_at,
+            site=stores.site,
+        )
         audit.record(
             session,
             f"store:{origin.value}",

@@ -17,6 +17,7 @@ from cli import (
     ingest,
     openapi,
     probe,
+    reindex,
     serve,
     settings,
     token,
@@ -54,7 +55,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
         app.command(name, help="\n\n".join(joined), rich_help_panel=panel)(command)
 
 
-_add("The archive", serve.serve, ingest.ingest, worker.worker, verify.verify)
+_add("The archive", serve.serve, ingest.ingest, worker.worker, verify.verify, reindex.reindex)
 app.add_typer(token.app, name="token", rich_help_panel="The archive")
 _add("Slides without an archive", probe.probe, convert.convert)
 _add("Any DICOMweb service", check.check)

@@ -10,9 +10,7 @@ warning would tell the sender of a coercion that did not happen (PS3.18 §10.5.3
 """
 
 import gzip
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -22,29 +20,18 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from archive.catalog import site_attributes
 from archive.catalog.folding import fold_name, tokens_of_value
 from archive.catalog.levels import KEPT, TRIMMED
 from archive.catalog.tables import InstanceRow, MetadataRow, SeriesRow, StudyRow
+from archive.catalog.values import Attributes, values_at
 from archive.model.attributes import INDEXED, IndexedAttribute, Kind, Level
 from archive.model.frames import PixelDescription
 from archive.model.identifiers import InstancePath
 from archive.model.instances import BlobKey, Origin
-from archive.model.moments import read_datetime
 
-MAXIMUM_TEXT = 512
-"""Characters of a value that a column holds: a B-tree takes rows of 2704 bytes at most. The longest
-text that a standard attribute of the table may have is 324 (PN); the JSON has it whole."""
-MAXIMUM_VALUES = 1000
-"""Values of a column that holds several."""
 _DERIVED = 64
 """Instances that are in memory at once while a study is derived from them."""
-
-_BIGINT = 1 << 63
-_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA, PS3.5 Table 6.2-1
-_TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6}))?")
-
-Attributes = Mapping[str, Any]
-"""Tag → DICOM JSON attribute."""
 
 _COLUMNS = {
     level: tuple(a for a in INDEXED if a.level is level and not a.derived) for level in Level
@@ -69,17 +56,28 @@ class Entry:
 
 
 def add(
-    session: Session, entry: Entry, *, blob_key: BlobKey, origin: Origin, stored_at: datetime
+    session: Session,
+    entry: Entry,
+    *,
+    blob_key: BlobKey,
+    origin: Origin,
+    stored_at: datetime,
+    site: Sequence[IndexedAttribute] = (),
 ) -> None:
     """Write the rows of one instance.
+
+    Parameters
+    ----------
+    site
+        Attributes that the settings add to those that every archive indexes.
 
     Raises
     ------
     sqlalchemy.exc.IntegrityError
         When its SOP Instance UID is there already.
     """
-    study_id = _study(session, entry, stored_at)
-    series_id = _series(session, entry, study_id, stored_at)
+    study_id = _study(session, entry, stored_at, site)
+    series_id = _series(session, entry, study_id, stored_at, site)
     columns = columns_of(Level.INSTANCE, entry.attributes)
     columns |= {"instance_uid": entry.path.instance, "sop_class_uid": entry.sop_class_uid}
     instance_id = session.execute(
@@ -88,7 +86,7 @@ def add(
             **columns,
             series_id=series_id,
             study_id=study_id,
-            attributes=kept(Level.INSTANCE, entry.attributes),
+            attributes=kept(Level.INSTANCE, entry.attributes, site),
             transfer_syntax_uid=entry.transfer_syntax_uid,
             blob_key=blob_key,
             size=entry.size,
@@ -105,21 +103,30 @@ def add(
             instance_id=instance_id, header=entry.header_gz, per_frame=entry.per_frame_gz
         )
     )
+    site_attributes.write(session, site, Level.INSTANCE, instance_id, entry.attributes)
 
 
-def kept(level: Level, attributes: Attributes) -> dict[str, Any]:
-    """Give those of `attributes` that rows of `level` keep."""
+def kept(
+    level: Level, attributes: Attributes, site: Sequence[IndexedAttribute] = ()
+) -> dict[str, Any]:
+    """Give those of `attributes` that rows of `level` keep, those that the site added among them.
+
+    The outermost attribute is kept of these, so that several keys of one sequence can be held
+    against the same item.
+    """
+    paths = [attribute.path for attribute in site if attribute.level is level]
+    tags = KEPT[level] | {path[0] for path in paths}
     return {
-        tag: _without_nul(_trimmed(tag, attribute))
+        tag: _without_nul(_trimmed(tag, attribute, paths))
         for tag, attribute in attributes.items()
-        if tag in KEPT[level]
+        if tag in tags
     }
 
 
-def _trimmed(tag: str, attribute: Any) -> Any:  # noqa: ANN401 - JSON
-    tags = TRIMMED.get(tag)
-    if tags is None or not isinstance(attribute.get("Value"), list):
+def _trimmed(tag: str, attribute: Any, paths: Sequence[tuple[str, ...]]) -> Any:  # noqa: ANN401 - JSON
+    if tag not in TRIMMED or not isinstance(attribute.get("Value"), list):
         return attribute
+    tags = TRIMMED[tag] | {path[1] for path in paths if path[0] == tag and len(path) > 1}
     items = [item for item in attribute["Value"] if isinstance(item, dict)]
     return {**attribute, "Value": [{t: a for t, a in i.items() if t in tags} for i in items]}
 
@@ -129,7 +136,7 @@ def columns_of(level: Level, attributes: Attributes) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     tokens: set[int] = set()
     for attribute in _COLUMNS[level]:
-        values = _values(attribute, attributes)
+        values = values_at(attribute, attributes)
         columns[attribute.name] = values if attribute.many else (values[0] if values else None)
         if attribute.kind is Kind.NAME:
             folded = fold_name(values[0]) if values else ""
@@ -154,6 +161,7 @@ def derive(session: Session, study_id: int) -> None:
         .where(InstanceRow.study_id == study_id)
         .order_by(InstanceRow.id)
     )
+    site = site_attributes.of_this_archive(session)
     of_study: dict[str, Any] | None = None
     of_series: dict[int, dict[str, Any]] = {}
     for series_id, header in session.execute(found).yield_per(_DERIVED):
@@ -163,13 +171,15 @@ def derive(session: Session, study_id: int) -> None:
     row = {**columns_of(Level.STUDY, of_study or {}), "attributes": of_study or {}}
     del row["study_uid"]  # the row's own name stays, in whatever form the instances have it
     session.execute(update(StudyRow).where(StudyRow.id == study_id).values(**row))
+    site_attributes.write(session, site, Level.STUDY, study_id, of_study or {})
     for series_id, merged in of_series.items():
         row = {**columns_of(Level.SERIES, merged), "attributes": merged}
         del row["series_uid"]
         session.execute(update(SeriesRow).where(SeriesRow.id == series_id).values(**row))
+        site_attributes.write(session, site, Level.SERIES, series_id, merged)
 
 
-def _study(session: Session, entry: Entry, now: datetime) -> int:
+def _study(session: Session, entry: Entry, now: datetime, site: Sequence[IndexedAttribute]) -> int:
     new = kept(Level.STUDY, entry.attributes)
     row = {**columns_of(Level.STUDY, new), "study_uid": entry.path.study}
     found = select(StudyRow.id, StudyRow.attributes).where(StudyRow.study_uid == entry.path.study)
@@ -181,6 +191,7 @@ def _study(session: Session, entry: Entry, now: datetime) -> int:
             .returning(StudyRow.id)
         ).scalar()
         if made is not None:
+            site_attributes.write(session, site, Level.STUDY, made, new)
             return made
         # Held until the end, as the instance's foreign key would hold it, but before anything else
         # is: a deletion waits for us, or we for it, and never each for the other.
@@ -197,10 +208,13 @@ def _study(session: Session, entry: Entry, now: datetime) -> int:
             session.execute(
                 update(StudyRow).where(StudyRow.id == study_id).values(**row, attributes=filled)
             )
+            site_attributes.write(session, site, Level.STUDY, study_id, filled)
     return int(study_id)
 
 
-def _series(session: Session, entry: Entry, study_id: int, now: datetime) -> int:
+def _series(
+    session: Session, entry: Entry, study_id: int, now: datetime, site: Sequence[IndexedAttribute]
+) -> int:
     new = kept(Level.SERIES, entry.attributes)
     row = {**columns_of(Level.SERIES, new), "series_uid": entry.path.series}
     made: int | None = session.execute(
@@ -210,6 +224,7 @@ def _series(session: Session, entry: Entry, study_id: int, now: datetime) -> int
         .returning(SeriesRow.id)
     ).scalar()
     if made is not None:
+        site_attributes.write(session, site, Level.SERIES, made, new)
         return made
     found = select(SeriesRow.id, SeriesRow.attributes).where(
         SeriesRow.study_id == study_id, SeriesRow.series_uid == entry.path.series
@@ -223,6 +238,7 @@ def _series(session: Session, entry: Entry, study_id: int, now: datetime) -> int
             session.execute(
                 update(SeriesRow).where(SeriesRow.id == series_id).values(**row, attributes=filled)
             )
+            site_attributes.write(session, site, Level.SERIES, series_id, filled)
     return int(series_id)
 
 
@@ -239,86 +255,6 @@ def _filled(old: Attributes, new: Attributes) -> dict[str, Any] | None:
 def _merged(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """Give what a row keeps of the instances so far, and of the next one."""
     return new if old is None else _filled(old, new) or old
-
-
-# --- values ---------------------------------------------------------------------------------------
-
-
-def _values(attribute: IndexedAttribute, attributes: Attributes) -> list[Any]:
-    found: list[Any] = []
-    for value in _at(attributes, attribute.path):
-        read = _read(attribute.kind, value)
-        if read is not None and read not in found[:MAXIMUM_VALUES]:
-            found.append(read)
-        if len(found) == (MAXIMUM_VALUES if attribute.many else 1):
-            break
-    return found
-
-
-def _at(attributes: Attributes, path: tuple[str, ...]) -> Iterable[Any]:
-    """Give the values at a path of tags, through all items of the sequences on the way."""
-    values = attributes.get(path[0], {}).get("Value") or ()
-    if len(path) == 1:
-        yield from values
-        return
-    for item in values:
-        if isinstance(item, dict):
-            yield from _at(item, path[1:])
-
-
-def _read(kind: Kind, value: object) -> str | int | float | None:
-    """Give a value as its column holds it; None where it is none."""
-    if kind is Kind.NUMBER:
-        return read_number(value)
-    if kind is Kind.DECIMAL:
-        return read_decimal(value)
-    if kind is Kind.NAME and isinstance(value, dict):
-        groups = [str(value.get(k, "")) for k in ("Alphabetic", "Ideographic", "Phonetic")]
-        value = "=".join(groups).rstrip("=")
-    if not isinstance(value, str | int | float):
-        return None
-    text = str(value).replace("\0", "").strip(" ")[:MAXIMUM_TEXT]
-    if kind is Kind.DATE:
-        return read_date(text)
-    if kind is Kind.TIME:
-        return read_time(text)
-    if kind is Kind.DATETIME:
-        return read_datetime(text)
-    return text or None
-
-
-def read_number(value: object) -> int | None:
-    """Read an integer that a column can hold."""
-    try:
-        number = int(str(value))
-    except ValueError:
-        return None
-    return number if -_BIGINT <= number < _BIGINT else None
-
-
-def read_decimal(value: object) -> float | None:
-    """Read a finite number with decimals."""
-    try:
-        number = float(str(value))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def read_date(text: str) -> str | None:
-    """Give a DA as YYYYMMDD."""
-    match = _DATE.fullmatch(text)
-    return None if match is None else "".join(match.groups())
-
-
-def read_time(text: str, *, latest: bool = False) -> str | None:
-    """Give a TM as HHMMSS.FFFFFF; what it leaves open becomes its earliest or latest."""
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return None
-    hours, minutes, seconds, fraction = match.groups()
-    rest, digit = ("59", "9") if latest else ("00", "0")
-    return f"{hours}{minutes or rest}{seconds or rest}.{(fraction or '').ljust(6, digit)}"
 
 
 def _without_nul(value: Any) -> Any:  # noqa: ANN401 - JSON

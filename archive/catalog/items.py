@@ -23,8 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 
-from archive.catalog.index import read_decimal
 from archive.catalog.patterns import like
+from archive.catalog.values import read_decimal
 from archive.model.attributes import Kind
 from archive.model.query import EmptyMatch, Match, QueryKey, RangeMatch, WildcardMatch
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, false, func, literal, or_, select, true
 
-from archive.catalog.index import read_date, read_decimal, read_number, read_time
 from archive.catalog.items import same_item
 from archive.catalog.names import name_condition
 from archive.catalog.patterns import has_prefix, like, tokens_of
+from archive.catalog.site_attributes import site_condition
 from archive.catalog.tables import InstanceRow, SeriesRow, StudyRow
+from archive.catalog.values import read_date, read_decimal, read_number, read_time
 from archive.model.attributes import IndexedAttribute, Kind, Level
 from archive.model.query import (
     EmptyMatch,
@@ -72,6 +73,8 @@ def condition(key: QueryKey, *, fuzzy: bool) -> Condition:
     attribute, match = key.attribute, key.match
     if any("\0" in text for text in _texts(match)):
         return false()
+    if attribute.site:
+        return site_condition(attribute, match, fuzzy=fuzzy)
     if attribute.derived:
         return _derived(attribute, match)
     row = ROWS[attribute.level]

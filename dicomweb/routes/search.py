@@ -117,6 +117,7 @@ def _search(
         series=series,
         default_limit=most,
         maximum_limit=most,
+        site=caller.archive.site_attributes(),
     )
     offer = caller.choose(OFFERS)
     visible = caller.visible
