@@ -16,6 +16,14 @@ MAXIMUM_ALTERNATIVES = 100
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
+# What earlier editions called them (PS3.18 2016a Table 6.1.1-8), and what dcmjs's dicomweb-client
+# sends to this day.
+_FORMER_NAMES = {
+    "image/jhc": "image/jphc",
+    "image/x-dicom-rle": "image/dicom-rle",
+    "image/x-jls": "image/jls",
+}
+
 # A media type's parameter value that is a token may, strictly, not hold "/", yet half of the
 # clients in the field write type=application/dicom without quotes.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -286,7 +294,7 @@ def _alternative(media_type: MediaType) -> Alternative:
     syntax = media_type.parameters.get("transfer-syntax") or None
     if not media_type.is_multipart:
         multipart = None if media_type.name == "*/*" else False
-        return Alternative(media_type.name, multipart, syntax, quality)
+        return Alternative(_current(media_type.name), multipart, syntax, quality)
     root = media_type.parameters.get("type")
     if root is None:  # a multipart of whatever there is
         return Alternative("*/*", multipart=True, transfer_syntax=syntax, quality=quality)
@@ -295,7 +303,13 @@ def _alternative(media_type: MediaType) -> Alternative:
     if rest != len(root):
         raise _MalformedAlternative(f"type={root[:80]!r} is not a media type")
     syntax = syntax or inner.parameters.get("transfer-syntax") or None
-    return Alternative(inner.name, multipart=True, transfer_syntax=syntax, quality=quality)
+    name = _current(inner.name)
+    return Alternative(name, multipart=True, transfer_syntax=syntax, quality=quality)
+
+
+def _current(name: str) -> str:
+    """Give the name that a media type has today."""
+    return _FORMER_NAMES.get(name, name)
 
 
 def _parse_quality(text: str | None) -> int:

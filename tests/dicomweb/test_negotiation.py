@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -94,6 +95,65 @@ def test_ohif_gets_what_needs_no_transcoding() -> None:
         )
     )
     assert choose(FRAMES, accept=[accept]) in {STORED, STORED_OCTETS}
+
+
+DICOM = "application/dicom"
+EXPANDED = Offer(DICOM, multipart=True, transfer_syntax=EXPLICIT, starred=False)
+LOSSLESS = Offer(DICOM, multipart=True, transfer_syntax=J2K, implied=False)
+LOSSY = Offer(DICOM, multipart=True, transfer_syntax=JPEG, named_only=True)
+SINGLES = [replace(one, multipart=False) for one in (EXPANDED, LOSSLESS, LOSSY)]
+ZIPPED = Offer("application/zip", transfer_syntax=EXPLICIT, starred=False)
+INSTANCE = [EXPANDED, LOSSLESS, LOSSY, *SINGLES, ZIPPED]
+
+# What was asked of an instance stored as JPEG 2000 without loss.
+INSTANCE_TABLE = [
+    # dicomweb-client for Python
+    ('multipart/related; type="application/dicom"; transfer-syntax=*', LOSSLESS),
+    # dicomweb-client for JavaScript, and with it OHIF and Slim
+    ('multipart/related; type="application/dicom"', EXPANDED),
+    # EZ-WSI, its parameters in the order it has
+    ('multipart/related; transfer-syntax=*; type="application/dicom"', LOSSLESS),
+    (f"application/dicom; transfer-syntax={EXPLICIT}", SINGLES[0]),
+    ("application/dicom; transfer-syntax=*", SINGLES[1]),
+    # OHIF's older ones quote every value
+    (f'multipart/related; type="application/dicom"; transfer-syntax="{JPEG}"', LOSSY),
+    # curl and browsers: the default, PS3.18 §8.7.8.1
+    ("*/*", EXPANDED),
+    ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", EXPANDED),
+    ("application/zip", ZIPPED),
+    # PS3.18 §8.7.3.5.2, its example
+    (
+        f'multipart/related; type="application/dicom";transfer-syntax={JPEG};boundary=**, '
+        f'multipart/related; type="application/dicom";transfer-syntax={J2K};q=0.5;boundary=**',
+        LOSSY,
+    ),
+    ('multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2', None),
+    ('multipart/related; type="application/dicom+xml"', None),
+]
+
+
+@pytest.mark.parametrize(("accept", "expected"), INSTANCE_TABLE)
+def test_an_instance_goes_as_the_client_asks(accept: str, expected: Offer | None) -> None:
+    if expected is None:
+        with pytest.raises(NotAcceptable):
+            choose(INSTANCE, accept=[accept])
+    else:
+        assert choose(INSTANCE, accept=[accept]) == expected
+        assert choose(INSTANCE, query=[accept]) == expected
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [
+        ("image/x-jls", "image/jls"),
+        ("image/x-dicom-rle", "image/dicom-rle"),
+        ("image/jhc", "image/jphc"),
+    ],
+)
+def test_media_types_are_known_by_their_former_names(former: str, name: str) -> None:
+    for offer in (Offer(name), Offer(name, multipart=True)):
+        accept = f'multipart/related; type="{former}"' if offer.multipart else former
+        assert choose([offer], accept=[accept]) == offer
 
 
 def test_refusing_a_media_type_leaves_the_others() -> None:
