@@ -40,6 +40,7 @@ from dicomweb.routes import (
     retrieve,
     search,
     store,
+    uri,
 )
 from dicomweb.routes.frames import FramesRoute
 from dicomweb.services import Services
@@ -146,6 +147,7 @@ def _routes(services: Services) -> Iterable[BaseRoute]:
         search,
         store,
         retrieve,
+        uri,
         capabilities,
         delete,
         slides,

@@ -101,17 +101,16 @@ def _retrieve(path: ResourcePath, caller: Caller) -> Response:
     if not chosen:
         # Asked for as octets or pictures an instance is its bulk data (PS3.18 §10.4.4).
         return all_bulk_data(path, caller)
+    if not form.multipart and form.name == DICOM:
+        return send_file(chosen[0].instance, chosen[0].syntax, caller)
     tag = entity_tag(
-        str(form.multipart),
         form.name,
         *(f"{one.instance.sha256} {one.syntax}" for one in chosen),
-        weak=form.multipart or form.name == ZIP,
+        weak=True,
     )
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", **joined_vary("Accept")}
     if is_current(caller.header("if-none-match"), tag):
         return not_modified(tag, headers)
-    if not form.multipart and form.name == DICOM:
-        return _single(archive, chosen[0], caller, headers)
     missing = len(instances) - len(chosen)
     if missing:
         agent = urlsplit(caller.address.root).netloc
@@ -181,7 +180,16 @@ def _syntax(offers: Sequence[Offer], form: Offer, caller: Caller) -> str | None:
 
 
 def _offers(instance: StoredInstance, *, single: bool) -> list[Offer]:
-    """Give the forms of an instance, each in the transfer syntaxes that it can be sent in.
+    """Give the forms of an instance, each in the transfer syntaxes that it can be sent in."""
+    forms = single_offers(instance)
+    offers = [replace(form, multipart=True) for form in forms]
+    if single:  # the single part form is for instance resources alone (PS3.18 §10.4.4)
+        offers += forms
+    return offers + [replace(form, name=ZIP) for form in forms]
+
+
+def single_offers(instance: StoredInstance) -> list[Offer]:
+    """Give the transfer syntaxes that an instance can be sent in, as a single part.
 
     Without a transfer syntax an instance goes in Explicit VR Little Endian (PS3.18 Table 8.7.3-2),
     "unless the origin server has only access to the pixel data in lossy compressed form or the
@@ -193,7 +201,7 @@ def _offers(instance: StoredInstance, *, single: bool) -> list[Offer]:
     expanded = stored != EXPLICIT_LITTLE and can_transcode(instance, EXPLICIT_LITTLE)
     default = EXPLICIT_LITTLE if expanded and not BY_UID[stored].lossy else stored
     syntaxes = dict.fromkeys((default, stored, *INSTANCE_TARGETS))
-    forms = [
+    return [
         Offer(
             DICOM,
             transfer_syntax=syntax,
@@ -204,27 +212,37 @@ def _offers(instance: StoredInstance, *, single: bool) -> list[Offer]:
         for syntax in syntaxes
         if can_transcode(instance, syntax)
     ]
-    offers = [replace(form, multipart=True) for form in forms]
-    if single:  # the single part form is for instance resources alone (PS3.18 §10.4.4)
-        offers += forms
-    return offers + [replace(form, name=ZIP) for form in forms]
 
 
-def _single(archive: Archive, chosen: _Chosen, caller: Caller, headers: dict[str, str]) -> Response:
-    """Answer with one file by itself, or with a range of it."""
-    instance, size = chosen.instance, chosen.size
-    media_type = f"{DICOM}; transfer-syntax={chosen.syntax}"
+def send_file(
+    instance: StoredInstance, syntax: str, caller: Caller, *, named: bool = True
+) -> Response:
+    """Answer with one file by itself in a transfer syntax, or with a range of it.
+
+    Parameters
+    ----------
+    named
+        Whether Content-Type names the transfer syntax.
+    """
+    chosen = _Chosen(instance, syntax)
+    tag = entity_tag(DICOM, instance.sha256, syntax)
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", **joined_vary("Accept")}
+    if is_current(caller.header("if-none-match"), tag):
+        return not_modified(tag, headers)
+    media_type = f"{DICOM}; transfer-syntax={syntax}" if named else DICOM
     headers["Content-Disposition"] = f'attachment; filename="{instance.path.instance}.dcm"'
+    size = chosen.size
     if size is None:
         headers["Accept-Ranges"] = "none"
-        return sized_or_streamed(_file(archive, chosen), media_type=media_type, headers=headers)
-    wanted = wanted_range(caller.header("range"), caller.header("if-range"), size, headers["ETag"])
+        pieces = _file(caller.archive, chosen)
+        return sized_or_streamed(pieces, media_type=media_type, headers=headers)
+    wanted = wanted_range(caller.header("range"), caller.header("if-range"), size, tag)
     first, end = (0, size) if wanted is None else wanted
     headers["Accept-Ranges"] = "bytes"
     if wanted is not None:
         headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
     return StreamedResponse(
-        _stored(archive, instance, first, end),
+        _stored(caller.archive, instance, first, end),
         media_type=media_type,
         length=end - first,
         status_code=200 if wanted is None else 206,
