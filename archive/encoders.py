@@ -12,6 +12,7 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
+from archive.colours import Pixels
 from archive.errors import CannotTranscode
 from archive.model.transfer_syntaxes import (
     DEFLATED_FRAMES,
@@ -25,7 +26,6 @@ from archive.model.transfer_syntaxes import (
     JPEG_LS_LOSSLESS,
     RLE_LOSSLESS,
 )
-from archive.pixels import Pixels
 
 JPEG_QUALITY = 90
 JPEG_LS_NEAR = 2

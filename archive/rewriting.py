@@ -7,6 +7,8 @@ An instance whose pixels are kept stays the instance it is. One that is compress
 way is a derived image, "and if the predecessor was a DICOM image, then the Image shall receive a
 new SOP Instance UID" (PS3.3 §C.7.6.1.1.5): the same one each time, for it is made of the stored UID
 and the transfer syntax.
+
+What follows the pixel data, padding and digital signatures of what is stored, is left out.
 """
 
 import struct

@@ -31,6 +31,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from archive.caches import ByteBoundedCache, SingleFlight
+from archive.decoders import restored_jpeg, sample_type
 from archive.encoders import can_encode, deflate_frame, encode_frame
 from archive.errors import CannotTranscode
 from archive.model.frames import PixelDescription
@@ -50,14 +51,7 @@ from archive.model.transfer_syntaxes import (
     JPEG_XL_RECOMPRESSED,
     RLE_LOSSLESS,
 )
-from archive.pixels import (
-    can_decode,
-    decode_samples,
-    in_colour,
-    native_frame,
-    restored_jpeg,
-    sample_type,
-)
+from archive.pixels import can_decode, decode_in, native_frame
 
 LOSSLESS_TARGETS = (
     JPEG_2000_LOSSLESS,
@@ -204,8 +198,7 @@ def transcode_frame(
         return deflate_frame(native_frame(stored, pixels, stored_uid, number=number))
     if interpretation is None:
         interpretation = frame_interpretation(pixels.photometric_interpretation, wanted_uid)
-    array, ybr = decode_samples(stored, pixels, stored_uid, number=number)
-    array = in_colour(array, ybr=ybr, wanted=interpretation)
+    array = decode_in(stored, pixels, stored_uid, interpretation, number=number)
     return encode_frame(
         array.astype(sample_type(pixels), copy=False),
         wanted_uid,

@@ -6,7 +6,7 @@ Owns what a picture hangs on, which instance stands for many, and how many are d
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -106,14 +106,15 @@ class Pictures:
         CannotRender
             When it is too large, or its frames cannot be decoded.
         """
-        instance = drawable.instance
+
+        def read(numbers: Sequence[int]) -> Iterable[bytes]:
+            return checked(archive.frames(drawable.instance, numbers))
+
         with self._turn():
             if options.media_type == GIF and not still and self.animates(drawable, options):
-                return render_animation(
-                    lambda numbers: archive.frames(instance, numbers), drawable.facts, options
-                )
+                return render_animation(read, drawable.facts, options)
             return render_instance(
-                lambda numbers: checked(archive.frames(instance, numbers)),
+                read,
                 drawable.facts,
                 options,
                 drawable.grid,

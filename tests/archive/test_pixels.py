@@ -17,6 +17,7 @@ from archive.codestreams import (
     read_jpeg_xl_size,
     with_icc_profile,
 )
+from archive.colours import rgb_to_ybr, ybr_to_rgb
 from archive.errors import CannotTranscode
 from archive.model.frames import PixelDescription
 from archive.model.transfer_syntaxes import (
@@ -32,8 +33,6 @@ from archive.pixels import (
     can_decode,
     decode_frame,
     native_frame,
-    rgb_to_ybr,
-    ybr_to_rgb,
 )
 from tests.support.dicom_files import (
     MadeFile,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from archive.codestreams import read_jpeg_header
+from archive.colours import rgb_to_ybr, ybr_to_rgb
 from archive.encoders import encode_frame
 from archive.errors import CannotTranscode
 from archive.model.frames import PixelDescription
@@ -36,7 +37,7 @@ from archive.model.transfer_syntaxes import (
     RLE_LOSSLESS,
     TRANSFER_SYNTAXES,
 )
-from archive.pixels import Pixels, decode_frame, rgb_to_ybr, ybr_to_rgb
+from archive.pixels import Pixels, decode_frame
 from archive.transcoding import (
     LOSSLESS_TARGETS,
     LOSSY_TARGETS,
