@@ -36,7 +36,11 @@ class Attendance:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["method"] != "GET":
-            await self._app(scope, receive, send)
+            token = cancellation.current.set(None)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                cancellation.current.reset(token)
             return
         known = Cancellation()
         gone = asyncio.Event()

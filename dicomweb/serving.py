@@ -53,6 +53,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,  # `dicomweb.addresses` reads them, and has to see the real peer
             timeout_graceful_shutdown=GRACE_SECONDS,
+            reset_contextvars=True,  # else a request may inherit those of one before it
         )
         super().__init__(config)
         self._state = BoundedState(limits)

@@ -242,3 +242,22 @@ def test_an_answer_that_does_not_begin_is_given_up() -> None:
             await Attendance(forever, first_byte_seconds=0.1)(SCOPE, reader.receive, reader.send)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_request_does_not_inherit_that_an_earlier_one_was_given_up(method: str) -> None:
+    # The loop hands the context of a request on to what comes next over the same connection.
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive, send
+        cancellation.check()
+
+    async def scenario() -> None:
+        earlier = Cancellation()
+        earlier.cancel(Abandoned("gone"))
+        cancellation.current.set(earlier)
+        reader = Reader()
+        scope = {"type": "http", "method": method}
+        await Attendance(answer)(scope, reader.receive, reader.send)
+        assert cancellation.current.get() is earlier
+
+    asyncio.run(scenario())
