@@ -5,7 +5,7 @@ Numbers are written from the stored digits, not by way of a binary float, so tha
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -71,8 +71,11 @@ def value_json(vr: str, value: bytes, order: str, codecs: list[str]) -> bytes:
         return orjson.dumps(text) if text else b""
     values = text.split("\\")
     if vr == "PN":
-        return _join(values, _name)
-    return _join(values, _trailing if vr not in _STRIPPED else _both)
+        return _listed([_name(one) for one in values])
+    padding = " \0"
+    if vr in _STRIPPED:
+        return _listed([one.strip(padding) or None for one in values])
+    return _listed([one.rstrip(padding) or None for one in values])
 
 
 def _join[T](values: list[T], write: Callable[[T], bytes]) -> bytes:
@@ -86,20 +89,17 @@ def _join[T](values: list[T], write: Callable[[T], bytes]) -> bytes:
     return b",".join(part or b"null" for part in written)
 
 
-def _both(text: str) -> bytes:
-    text = text.strip(" \0")
-    return orjson.dumps(text) if text else b""
+def _listed(values: Sequence[object]) -> bytes:
+    """Write several values at once, None for each that is empty; nothing when there is but one.
+
+    Not one by one: each text that orjson gives keeps a kibibyte, and a file may hold millions.
+    """
+    return b"" if values == [None] else orjson.dumps(values)[1:-1]
 
 
-def _trailing(text: str) -> bytes:
-    text = text.rstrip(" \0")
-    return orjson.dumps(text) if text else b""
-
-
-def _name(text: str) -> bytes:
+def _name(text: str) -> dict[str, str] | None:
     groups = [group.strip(" \0") for group in text.split("=")[:3]]
-    named = {name: group for name, group in zip(_GROUPS, groups, strict=False) if group}
-    return orjson.dumps(named) if named else b""
+    return {name: group for name, group in zip(_GROUPS, groups, strict=False) if group} or None
 
 
 def decimal_json(raw: bytes) -> bytes:
@@ -112,16 +112,20 @@ def decimal_json(raw: bytes) -> bytes:
         return b""
     match = _NUMBER.fullmatch(raw)
     if match is None or not (match[2] or match[3] or b"0" in raw):
-        return orjson.dumps(raw.decode("latin-1"))
+        return _quoted(raw)
     sign, whole, fraction, exponent = match.groups()
     if not whole and not fraction and b"0" not in raw.split(b"e")[0].split(b"E")[0]:
-        return orjson.dumps(raw.decode("latin-1"))
+        return _quoted(raw)
     if abs(int(exponent or 0) + len(whole)) > 300:  # beyond what a double can hold
-        return orjson.dumps(raw.decode("latin-1"))
+        return _quoted(raw)
     text = (b"-" if sign == b"-" else b"") + (whole or b"0")
     if fraction:
         text += b"." + fraction
     return text + (b"e" + exponent if exponent else b"")
+
+
+def _quoted(raw: bytes) -> bytes:
+    return bytes(memoryview(orjson.dumps(raw.decode("latin-1"))))  # a copy without spare room
 
 
 def _numbers(vr: str, value: bytes, order: str) -> bytes:
@@ -135,7 +139,7 @@ def _numbers(vr: str, value: bytes, order: str) -> bytes:
         return ",".join(texts).encode()
     if size == 8 and any(abs(number) > _EXACT_IN_DOUBLE for number in numbers):
         # Table F.2.3-1, note: a string where a number would lose precision.
-        return b",".join(orjson.dumps(str(number)) for number in numbers)
+        return ",".join(f'"{number}"' for number in numbers).encode()
     return ",".join(map(str, numbers)).encode()
 
 
