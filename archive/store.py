@@ -216,8 +216,12 @@ def _keep(
         )
     with stores.database.begin() as session:  # before the put: a blob that is refused is no litter
         present = lookup.find_by_uid(session, entry.path.instance)
+        conflicts = index.conflicts(session, entry) if present is None else []
     if present is not None:
         return _present(entry, present)
+    warnings = prepared.warnings
+    if conflicts:  # the worse of the two: someone else's slide may be in this case
+        warnings = (reasons.CONFLICTS_WITH_STORED, *warnings)
     key = new_key(entry.sha256)
     stores.blobs.put(key, staged)
     try:
@@ -233,8 +237,8 @@ def _keep(
         sop_class_uid=entry.sop_class_uid,
         path=entry.path,
         status=StoreStatus.STORED,
-        detail="; ".join(prepared.remarks),
-        warnings=prepared.warnings,
+        detail="; ".join((*conflicts, *prepared.remarks)),
+        warnings=warnings,
         sop_instance_uid=entry.path.instance,
     )
 

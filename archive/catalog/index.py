@@ -5,8 +5,9 @@ what is found is what is shown, whatever character set it came in.
 
 The first instance of a study or a series makes its row. Later ones fill what was empty and change
 nothing that is there. Instances that disagree about their study are common in the field (a
-corrected name, a date by another clock) and are kept as they came, each with its own metadata; a
-warning would tell the sender of a coercion that did not happen (PS3.18 §10.5.3, PS3.4 §B.4.1.3).
+corrected name, a date by another clock) and are kept as they came, each with its own metadata, for
+nothing is coerced (PS3.18 §10.5.3, PS3.4 §B.4.1.3). Those that make two patients of one study, or
+put one series into two studies, are kept too, and `conflicts` tells of them.
 """
 
 import gzip
@@ -104,6 +105,41 @@ def add(
         )
     )
     site_attributes.write(session, site, Level.INSTANCE, instance_id, entry.attributes)
+
+
+def conflicts(session: Session, entry: Entry) -> list[str]:
+    """Tell where an instance says of its study or series what cannot be true with what is stored.
+
+    Returns
+    -------
+    list of str
+        In words that name tags and UIDs, never a patient.
+    """
+    found = []
+    path = entry.path
+    told = columns_of(Level.STUDY, kept(Level.STUDY, entry.attributes))
+    stored = session.execute(
+        select(StudyRow.patient_id, StudyRow.issuer_of_patient_id).where(
+            StudyRow.study_uid == path.study
+        )
+    ).one_or_none()
+    if stored is not None:
+        names = ("Patient ID (0010,0020)", "Issuer of Patient ID (0010,0021)")
+        ours = (told["patient_id"], told["issuer_of_patient_id"])
+        found += [
+            f"study {path.study} is stored with another {name}"
+            for name, one, other in zip(names, ours, stored, strict=True)
+            if one != other and one is not None and other is not None
+        ]
+    elsewhere = session.execute(
+        select(SeriesRow.id)
+        .join(StudyRow, StudyRow.id == SeriesRow.study_id)
+        .where(SeriesRow.series_uid == path.series, StudyRow.study_uid != path.study)
+        .limit(1)
+    ).first()
+    if elsewhere is not None:
+        found.append(f"series {path.series} is stored in another study, too")
+    return found
 
 
 def kept(

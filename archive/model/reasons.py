@@ -38,6 +38,9 @@ MISSING_ATTRIBUTE = Reason(0x0120, "Missing attribute")
 # given: nothing is coerced (B000) and nothing discarded (B006), for what is stored never changes.
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS = Reason(0xB007, "Data Set does not match SOP Class")
 
+# "Additional codes may be used" (PS3.18 §I.2.1): one of the warnings that are left to us.
+CONFLICTS_WITH_STORED = Reason(0xB100, "Study or series conflicts with what is stored")
+
 FAILURES = (
     OUT_OF_RESOURCES,
     DOES_NOT_MATCH_SOP_CLASS,
@@ -50,4 +53,4 @@ FAILURES = (
     DUPLICATE_SOP_INSTANCE,
     MISSING_ATTRIBUTE,
 )
-WARNINGS = (DATA_SET_DOES_NOT_MATCH_SOP_CLASS,)
+WARNINGS = (DATA_SET_DOES_NOT_MATCH_SOP_CLASS, CONFLICTS_WITH_STORED)

@@ -5,7 +5,6 @@ breaks the rules of its SOP class is stored with a warning. Refused is what coul
 (no identifiers), or whose frames could not be served (pixel data other than the header says).
 """
 
-import re
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -19,12 +18,13 @@ from archive.model.sop_classes import is_accepted
 from archive.model.transfer_syntaxes import BY_UID
 from archive.part10.elements import tag_text
 from archive.part10.header import Header, raw_value
+from archive.part10.module_rules import module_remarks
 from archive.part10.pixel_description import describe_pixels
+from archive.part10.value_rules import value_remarks
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
 _META_SOP_CLASS, _META_SOP_INSTANCE = 0x00020002, 0x00020003
-_LEADING_ZERO = re.compile(r"(^|\.)0[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ def check_instance(header: Header) -> Checked:
             f"SOP class {sop_class} is not one of storage in a study",
             reasons.SOP_CLASS_NOT_SUPPORTED.code,
         )
-    if any(_LEADING_ZERO.search(uid) for uid in (path.study, path.series, path.instance)):
-        remarks.append("a UID has a component with a leading zero (PS3.5 §9.1)")
     pixels = describe_pixels(header)
     if pixels is not None:
         remarks.extend(_pixel_remarks(pixels))
+    remarks.extend(module_remarks(header, sop_class, pixels))
+    remarks.extend(value_remarks(header))
     warnings = (reasons.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,) if remarks else ()
     return Checked(path, sop_class, pixels, warnings, tuple(remarks))
 
