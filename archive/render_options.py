@@ -59,13 +59,18 @@ class Window:
 
     @classmethod
     def parse(cls, text: str) -> "Window":
-        """Read ``center,width[,shape]`` (PS3.18 §8.3.5.1.4); raises `MalformedQuery`."""
+        """Read ``center,width,function``, none of which may be missing (PS3.18 §8.3.5.1.4).
+
+        Raises
+        ------
+        MalformedQuery
+            When it is something else.
+        """
         parts = text.split(",")
-        if len(parts) not in (2, 3):
-            raise MalformedQuery("window", "expected center,width,shape")
+        if len(parts) != 3:
+            raise MalformedQuery("window", "expected center,width,function")
         try:
-            shape = WindowShape(parts[2]) if len(parts) == 3 else WindowShape.LINEAR
-            return cls(float(parts[0]), float(parts[1]), shape)
+            return cls(float(parts[0]), float(parts[1]), WindowShape(parts[2]))
         except ValueError as error:
             raise MalformedQuery("window", str(error)) from error
 

@@ -16,7 +16,7 @@ DESCRIPTIONS = (
     ("iccprofile", "no, yes, srgb, adobergb or rommrgb"),
     ("quality", "1 to 100, of JPEG"),
     ("viewport", "vw,vh[,sx,sy,sw,sh]: size of the picture, and of which region"),
-    ("window", "center,width[,shape]: which values go from black to white"),
+    ("window", "center,width,function: which values go from black to white"),
 )
 """Name and meaning of each, for the OpenAPI document."""
 

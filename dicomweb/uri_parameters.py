@@ -111,7 +111,7 @@ def parse_uri_request(parameters: Parameters) -> UriRequest:
         rows=_number(single, "rows"),
         columns=_number(single, "columns"),
         region=_region(single.get("region")),
-        window=None if center is None else f"{center},{width}",
+        window=None if center is None else f"{center},{width},linear",
         quality=single.get("imageQuality"),
         annotation=single.get("annotation", single.get("imageAnnotation")),
     )

@@ -1,4 +1,4 @@
-"""Pictures of studies, series, instances and frames, and thumbnails of each.
+"""Pictures of studies, series, instances and frames, thumbnails of each, and reports as documents.
 
 PS3.18 §10.4.1.1.3, §10.4.1.1.4; parameters §8.3.5; media types Table 8.7.4-1. "The use of a single
 part Media Type is permitted for resources which are a single response item" (§10.4.4): an instance
@@ -6,8 +6,9 @@ or one frame comes as a part of its own or bare, everything larger in parts only
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -21,7 +22,8 @@ from archive.render_options import GIF, MEDIA_TYPES, RenderOptions
 from auth import Permission
 from dicomweb.addresses import PREFIX
 from dicomweb.dependencies import Caller, requires
-from dicomweb.multipart import MultipartWriter
+from dicomweb.documents import REPORT_TYPES, content_type, document_headers, document_of
+from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.negotiation import Offer
 from dicomweb.pictures import Drawable, thumbnail_of
 from dicomweb.queries import parse_parameters
@@ -42,11 +44,16 @@ MAXIMUM_INSTANCES = 500
 """Instances that are drawn for one study or series."""
 
 _log = logging.getLogger(__name__)
+_Pictures = Iterable[tuple[str, bytes]]
+"""Addresses, and what is there."""
 _Reader = Annotated[Caller, requires(Permission.STUDIES_READ)]
 _INSTANCE = "/studies/{study}/series/{series}/instances/{instance}"
 _PICTURES: dict[str, Any] = {name: {} for name in MEDIA_TYPES}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "A picture", "content": _PICTURES | {"multipart/related": {}}},
+    200: {
+        "description": "A picture, or a report as a document",
+        "content": _PICTURES | {name: {} for name in (*REPORT_TYPES, "multipart/related")},
+    },
     400: {"description": "A parameter is not well formed"},
     404: {"description": "No such resource"},
     406: {"description": "There is no picture, or none of an acceptable type"},
@@ -81,9 +88,14 @@ def rendered_series(study: str, series: str, caller: _Reader) -> Response:
 
 @router.get(_INSTANCE + "/rendered", responses=_RESPONSES, openapi_extra=_PARAMETERS)
 def rendered_instance(study: str, series: str, instance: str, caller: _Reader) -> Response:
-    """Picture of an instance: of its frame, of its tiles put together, or of moving frames."""
+    """Picture of an instance: of its frame, of its tiles put together, or of moving frames.
+
+    A report, or a document in an instance, comes as text.
+    """
     stored = _located(caller, study, series, instance)
     options = _options(caller)
+    if stored.pixels is None:
+        return _document(caller, stored)
     pictures = caller.services.pictures
     drawable = pictures.drawable(caller.archive, stored, caller.visible)
     types: tuple[str, ...] = MEDIA_TYPES
@@ -93,8 +105,9 @@ def rendered_instance(study: str, series: str, instance: str, caller: _Reader) -
         types = (GIF, *still) if pictures.animates(drawable, options) else tuple(still)
     offer = caller.choose(_single_offers(types))
     options = replace(options, media_type=offer.name)
+    where = f"{_address(caller, stored)}/rendered"
     return _answer(
-        caller, [stored], offer, lambda: [pictures.draw(caller.archive, drawable, options)]
+        caller, [stored], offer, lambda: [(where, pictures.draw(caller.archive, drawable, options))]
     )
 
 
@@ -113,11 +126,12 @@ def rendered_frames(
     drawable = pictures.drawable(archive, stored, caller.visible)
     archive.frames(stored, numbers)  # raises for one out of range, before anything is read
     options = replace(options, media_type=offer.name)
+    where = [f"{_address(caller, stored)}/frames/{number}/rendered" for number in numbers]
     return _answer(
         caller,
         [stored],
         offer,
-        lambda: pictures.draw_frames(archive, drawable, numbers, options),
+        lambda: zip(where, pictures.draw_frames(archive, drawable, numbers, options), strict=True),
     )
 
 
@@ -152,11 +166,14 @@ def frame_thumbnail(
         return _thumbnail_of(caller, ResourcePath(stored.path.study, stored.path.series))
     offer = caller.choose(_single_offers(MEDIA_TYPES))
     options = replace(_options(caller, thumbnail=True), media_type=offer.name)
+    where = [f"{_address(caller, stored)}/frames/{numbers[0]}/thumbnail"]
     return _answer(
         caller,
         [stored],
         offer,
-        lambda: pictures.draw_frames(archive, drawable, numbers[:1], options),
+        lambda: zip(
+            where, pictures.draw_frames(archive, drawable, numbers[:1], options), strict=True
+        ),
     )
 
 
@@ -191,6 +208,25 @@ def _single_offers(types: Sequence[str]) -> list[Offer]:
     return [Offer(name) for name in types] + [Offer(name, multipart=True) for name in types]
 
 
+def _address(caller: Caller, instance: StoredInstance) -> str:
+    path = instance.path
+    return caller.address.resource(path.study, path.series, path.instance)
+
+
+def _document(caller: Caller, stored: StoredInstance) -> Response:
+    """Answer with an instance of text; raises `CannotRender` where it is none."""
+    document = document_of(caller.archive, stored, caller.visible)
+    offer = caller.choose(document.offers())
+    where = f"{_address(caller, stored)}/rendered"
+    return _answer(
+        caller,
+        [stored],
+        offer,
+        lambda: [(where, document.written(offer.name))],
+        extra=document_headers(offer.name),
+    )
+
+
 def _several_offers() -> list[Offer]:
     return [Offer(name, multipart=True) for name in MEDIA_TYPES]
 
@@ -206,11 +242,12 @@ def _thumbnail(caller: Caller, drawable: Drawable) -> Response:
     offer = caller.choose(_single_offers(MEDIA_TYPES))
     options = replace(_options(caller, thumbnail=True), media_type=offer.name)
     # "Only a single image shall be returned" (§10.4.3.3.4), also of frames that move.
+    where = f"{_address(caller, drawable.instance)}/thumbnail"
     return _answer(
         caller,
         [drawable.instance],
         offer,
-        lambda: [pictures.draw(archive, drawable, options, still=True)],
+        lambda: [(where, pictures.draw(archive, drawable, options, still=True))],
     )
 
 
@@ -227,7 +264,7 @@ def _several(caller: Caller, resource: ResourcePath) -> Response:
     first = next(drawn, None)
     if first is None:
         raise CannotRender("nothing there can be drawn")
-    return _answer(caller, instances, offer, lambda: _chained(first, drawn), streamed=True)
+    return _answer(caller, instances, offer, lambda: chain([first], drawn), streamed=True)
 
 
 def _drawables(
@@ -249,26 +286,23 @@ def _drawables(
 
 def _each_drawn(
     caller: Caller, drawables: Sequence[Drawable], options: RenderOptions
-) -> Iterator[bytes]:
+) -> Iterator[tuple[str, bytes]]:
     for drawable in drawables:
+        where = f"{_address(caller, drawable.instance)}/rendered"
         try:
-            yield caller.services.pictures.draw(caller.archive, drawable, options)
+            yield where, caller.services.pictures.draw(caller.archive, drawable, options)
         except CannotRender as error:
             _log.info("instance %s is not drawn: %s", drawable.instance.path.instance, error)
-
-
-def _chained(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from others
 
 
 def _answer(
     caller: Caller,
     instances: Sequence[StoredInstance],
     offer: Offer,
-    draw: Callable[[], Sequence[bytes] | Iterator[bytes]],
+    draw: Callable[[], _Pictures],
     *,
     streamed: bool = False,
+    extra: Mapping[str, str] | None = None,
 ) -> Response:
     """Answer with pictures, unless the client has them already."""
     url = caller.request.url
@@ -277,14 +311,17 @@ def _answer(
         "ETag": tag,
         "Cache-Control": "private, max-age=86400",
         **joined_vary("Accept"),
+        **(extra or {}),
     }
     if is_current(caller.header("if-none-match"), tag):
         return not_modified(tag, headers)
+    part_type = content_type(offer.name)
     pictures = iter(draw())
     if not offer.multipart:
-        return Response(next(pictures), headers={"content-type": offer.name, **headers})
+        _, picture = next(pictures)
+        return Response(picture, headers={"content-type": part_type, **headers})
     writer = MultipartWriter.of(offer.name)
-    body = writer.body((offer.name, picture) for picture in pictures)
+    body = writer.streamed(Part(part_type, [picture], where) for where, picture in pictures)
     if streamed:
         return StreamedResponse(body, media_type=writer.content_type, headers=headers)
     return Response(b"".join(body), headers={"content-type": writer.content_type, **headers})

@@ -1,5 +1,6 @@
 """The URI service, WADO-URI: one instance as a file or as a picture (PS3.18 §9)."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from archive.render_options import MEDIA_TYPES
 from auth import Permission
 from dicomweb.addresses import PREFIX
 from dicomweb.dependencies import Caller, requires
+from dicomweb.documents import content_type, document_headers, document_of
 from dicomweb.negotiation import Offer, choose
 from dicomweb.pictures import Drawable
 from dicomweb.queries import parse_parameters
@@ -69,6 +71,8 @@ def retrieve_by_uri(caller: Annotated[Caller, requires(Permission.STUDIES_READ)]
     if offer.name == DICOM:
         # §8.7.3.5.2: no transfer syntax in the media types of this service.
         return send_file(stored, offer.transfer_syntax or "", caller, named=False)
+    if stored.pixels is None:
+        return _document(stored, offer.name, caller)
     pictures = caller.services.pictures
     drawable = pictures.drawable(caller.archive, stored, caller.visible)
     width, height = _size(drawable, asked)
@@ -93,10 +97,15 @@ def retrieve_by_uri(caller: Annotated[Caller, requires(Permission.STUDIES_READ)]
 def _chosen(asked: UriRequest, stored: StoredInstance, caller: Caller) -> Offer:
     """Select the media type, and with it which of the two transactions this is (§9.3).
 
-    An image is rendered as JPEG where the client names nothing; of an instance without pixel data
-    we have no rendering but its file.
+    An image is rendered as JPEG where the client names nothing, a report as HTML; what is neither
+    has no rendering but its file.
     """
-    offers = [Offer(name) for name in MEDIA_TYPES] if stored.pixels is not None else []
+    offers = [Offer(name) for name in MEDIA_TYPES]
+    if stored.pixels is None:
+        offers = []
+        with suppress(CannotRender):
+            document = document_of(caller.archive, stored, caller.visible)
+            offers = [Offer(name) for name in document.media_types]
     offers += single_offers(stored)
     accept = caller.request.headers.getlist("accept")
     query = asked.media_types
@@ -104,6 +113,21 @@ def _chosen(asked: UriRequest, stored: StoredInstance, caller: Caller) -> Offer:
         # The parameter goes with the media types of the query; there it stands for these too.
         query = tuple(value for value in accept if value.strip())
     return choose(offers, accept=accept, query=query, transfer_syntax=asked.transfer_syntax)
+
+
+def _document(stored: StoredInstance, media_type: str, caller: Caller) -> Response:
+    document = document_of(caller.archive, stored, caller.visible)
+    tag = entity_tag(stored.sha256, caller.query_string.decode("latin-1"), media_type)
+    headers = {
+        "ETag": tag,
+        "Cache-Control": "private, max-age=86400",
+        **joined_vary("Accept"),
+        **document_headers(media_type),
+    }
+    if is_current(caller.header("if-none-match"), tag):
+        return not_modified(tag, headers)
+    content = document.written(media_type)
+    return Response(content, headers={"content-type": content_type(media_type), **headers})
 
 
 def _size(drawable: Drawable, asked: UriRequest) -> tuple[int, int]:

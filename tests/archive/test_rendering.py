@@ -335,7 +335,7 @@ def test_eight_bit_values_without_a_window_are_shown_as_they_are() -> None:
     ("window", "black", "middle", "white"),
     [
         # PS3.3 §C.11.2.1.2.1: below c - 0.5 - (w - 1) / 2 black, above c - 0.5 + (w - 1) / 2 white
-        ("2048,1001", 1547, 2047, 2548),
+        ("2048,1001,linear", 1547, 2047, 2548),
         ("2048,1000,linear-exact", 1548, 2048, 2548),
         ("2048,1,linear", 2047, 2047, 2048),
     ],

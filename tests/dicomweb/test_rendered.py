@@ -96,6 +96,7 @@ def test_slim_gets_its_overview_scaled_and_not_padded(client: httpx.Client) -> N
         "window=a,b",
         "window=1,0",
         "window=1,2,cubic",
+        "window=6000,4000",
         "iccprofile=maybe",
         "annotation=",
         "annotation=patient,doctor",
@@ -274,6 +275,13 @@ def test_a_picture_may_be_asked_for_as_the_only_part(client: httpx.Client) -> No
         )
         ((kind, content),) = parts_of(answer)
         assert kind == "image/png"
+        # PS3.18 Table 8.6.1-1: each part says where it comes from.
+        assert (
+            f"\r\nContent-Location: {client.base_url}{path_of(slide)}".replace(
+                "//dicomweb", "/dicomweb"
+            ).encode()
+            in answer.content
+        )
         assert Image.open(io.BytesIO(content)).format == "PNG"
 
 
@@ -310,12 +318,12 @@ def test_what_the_client_has_is_not_drawn_again(client: httpx.Client) -> None:
     assert other.status_code == 200
 
 
-def test_a_report_has_no_picture(client: httpx.Client) -> None:
-    dataset = study_attributes(SOPClassUID=ENHANCED_SR, Modality="SR")
-    report = MadeFile(part10(dataset, EXPLICIT_LITTLE), dataset)
-    store(client, report)
+def test_what_is_neither_image_nor_text_is_not_drawn(client: httpx.Client) -> None:
+    dataset = study_attributes(SOPClassUID="1.2.840.10008.5.1.4.1.1.91.1", Modality="ANN")
+    made = MadeFile(part10(dataset, EXPLICIT_LITTLE), dataset)
+    store(client, made)
     for resource in ("rendered", "thumbnail"):
-        answer = client.get(f"{path_of(report)}/{resource}")
+        answer = client.get(f"{path_of(made)}/{resource}")
         assert answer.status_code == 406
         assert answer.json()["type"] == "urn:coverslip:problem:cannot-render"
 

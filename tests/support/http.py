@@ -118,9 +118,9 @@ def parts_of(response: httpx.Response) -> list[tuple[str, bytes]]:
     parts = []
     for piece in pieces[1:-1]:
         header, _, content = piece.partition(b"\r\n\r\n")
-        name, _, value = header.strip().partition(b": ")
-        assert name == b"Content-Type"
-        parts.append((value.decode(), content))
+        fields = dict(line.split(b": ", 1) for line in header.strip().split(b"\r\n"))
+        assert fields.keys() <= {b"Content-Type", b"Content-Location"}
+        parts.append((fields[b"Content-Type"].decode(), content))
     return parts
 
 
