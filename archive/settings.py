@@ -186,6 +186,10 @@ class Settings(BaseSettings):
     max_rendered_pixels: int = Field(default=64_000_000, ge=1)
     """Pixels of one rendered picture at most; decoding takes about 12 bytes for each."""
 
+    staging_reserve_bytes: ByteSize = Field(default=ByteSize(256 * MIB), ge=0)
+    """Bytes that are left free on the disk of the staging folder: nothing is received any more when
+    there are fewer, so that a database on the same disk goes on working."""
+
     # what it keeps
     deletion_grace_days: float = Field(default=30.0, ge=0, le=36_500)
     """Days between the deletion of an instance, which hides it at once, and the day on which its

@@ -50,6 +50,9 @@ from auth import Principal
 GZIP_LEVEL = 4
 """A third of the time of level 9 for a tenth more bytes, measured over WSI metadata."""
 
+_TRIES = 3
+"""Times that rows are written; each but the first follows a deletion in that very moment."""
+
 _BY_CODE = {reason.code: reason for reason in (*reasons.FAILURES, *reasons.WARNINGS)}
 _log = logging.getLogger(__name__)
 
@@ -225,9 +228,9 @@ def _keep(
     key = new_key(entry.sha256)
     stores.blobs.put(key, staged)
     try:
-        record(stores, entry, blob_key=key, by=by, origin=origin, stored_at=stores.now())
-    except IntegrityError:
-        return _lost_a_race(stores, entry, key)
+        lost = _recorded(stores, entry, key, by=by, origin=origin)
+        if lost is not None:
+            return lost
     except CatalogUnavailable:
         _settle(stores, entry, key)
     except Exception:  # a statement that failed was rolled back; an interrupt says nothing of that
@@ -283,16 +286,25 @@ def record(
         changes.record(session, changes.STORED, [path], now=now)
 
 
-def _lost_a_race(stores: Stores, entry: index.Entry, key: BlobKey) -> StoreOutcome:
-    """Another has stored this SOP Instance UID since we looked; the first stays."""
+def _recorded(
+    stores: Stores, entry: index.Entry, key: BlobKey, *, by: Principal, origin: Origin
+) -> StoreOutcome | None:
+    """Write the rows; gives what to answer where another was quicker, whose instance stays."""
+    for _ in range(_TRIES):
+        try:
+            record(stores, entry, blob_key=key, by=by, origin=origin, stored_at=stores.now())
+        except IntegrityError:
+            with stores.database.begin() as session:
+                present = lookup.find_by_uid(session, entry.path.instance)
+            if present is not None:
+                stores.blobs.delete(key)
+                return _present(entry, present)
+            # It was stored by another, and has been deleted since: the place is free again.
+        else:
+            return None
     stores.blobs.delete(key)
-    with stores.database.begin() as session:
-        present = lookup.find_by_uid(session, entry.path.instance)
-    if present is None:  # and it has been deleted since: for the sender to try again
-        return _refused(
-            entry, reasons.PROCESSING_FAILURE, "the instance was stored and deleted meanwhile"
-        )
-    return _present(entry, present)
+    detail = "the instance was stored and deleted by others, again and again"
+    return _refused(entry, reasons.PROCESSING_FAILURE, detail)
 
 
 def _settle(stores: Stores, entry: index.Entry, key: BlobKey) -> None:

@@ -117,7 +117,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     CatalogUnavailable: Kind(503, "catalog-unavailable", "The database does not answer", _RETRY),
     TokensUnavailable: Kind(503, "catalog-unavailable", "The database does not answer", _RETRY),
     BlobsUnavailable: Kind(503, "blobs-unavailable", "The blob store does not answer", _RETRY),
-    StagingFull: Kind(507, "staging-full", "There is no room to receive this", _RETRY),
+    StagingFull: Kind(503, "staging-full", "There is no room to receive this", _RETRY),
     Busy: Kind(503, "busy", "Too many requests of this kind are under way", _RETRY),
     TookTooLong: Kind(503, "took-too-long", "The answer took too long", _RETRY),
     BlobMissing: Kind(500, "blob-missing", "Stored bytes are missing", alarm=True),

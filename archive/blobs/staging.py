@@ -133,6 +133,15 @@ class Staging:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def check_room(self, needed_bytes: int) -> None:
+        """Raise `StagingFull` unless the disk has this much left, before it is too late.
+
+        The database may live on the same disk, and takes it worse than we do when that is full.
+        """
+        free = free_bytes(self.folder)
+        if free < needed_bytes:
+            raise _full(self.folder, free)
+
     def discard(self, staged: StagedFile) -> None:
         """Remove a received file; that it is gone already is no error."""
         staged.path.unlink(missing_ok=True)
@@ -193,11 +202,14 @@ def refusing_a_full_disk(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        message = (
-            f"no space left in the staging folder {folder} ({free_bytes(folder)} bytes free): "
-            "free some, or set COVERSLIP_STAGING to a folder on a larger disk"
-        )
-        raise StagingFull(message) from error
+        raise _full(folder, free_bytes(folder)) from error
+
+
+def _full(folder: Path, free: int) -> StagingFull:
+    return StagingFull(
+        f"no space left in the staging folder {folder} ({free} bytes free): free some, or set "
+        "COVERSLIP_STAGING to a folder on a larger disk"
+    )
 
 
 def free_bytes(folder: Path) -> int:

@@ -76,7 +76,7 @@ _FORM: dict[str, Any] = {
         202: {"description": "Received; it will be converted", "content": {"application/json": {}}},
         400: {"description": "The form is not well formed, or a field is none"},
         413: {"description": "Too large"},
-        507: {"description": "No room to receive it"},
+        503: {"description": "No room to receive it"},
     },
 )
 async def upload_slide(

@@ -48,7 +48,10 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     409: {"description": "None stored; the reason of each is in the body"},
     413: {"description": "Too large"},
     415: {"description": "Not a media type of DICOM files or metadata"},
-    503: {"description": "The database or the blob store does not answer: nothing was stored"},
+    503: {
+        "description": "The database or the blob store does not answer, or there is no room: "
+        "nothing was stored"
+    },
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY: dict[str, Any] = {
@@ -98,9 +101,20 @@ async def _store(caller: Caller, study: StudyUid | None) -> Response:
 
 
 async def _receive(caller: Caller, body: StoreBody) -> None:
+    """Receive a body while there is room for it, beyond what is kept free."""
+    check_room = caller.archive.staging.check_room
+    reserve = int(caller.services.settings.staging_reserve_bytes)
+
+    def take(chunk: bytes) -> None:
+        check_room(reserve + len(chunk))
+        body.take(chunk)
+
+    length = caller.header("content-length") or ""
+    if length.isdigit() and int(length) <= caller.services.settings.max_request_bytes:
+        check_room(reserve + int(length))  # before the client sends what cannot be kept
     await receive(
         caller.request,
-        body.take,
+        take,
         limit_bytes=caller.services.settings.max_request_bytes,
         metrics=caller.services.metrics,
     )

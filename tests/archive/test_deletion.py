@@ -216,6 +216,28 @@ def test_bytes_are_destroyed_when_the_grace_is_over_and_not_before(
         assert events.count("purge") == 2
 
 
+def test_a_worker_destroys_the_bytes_on_their_day(settings: Settings) -> None:
+    due = settings.model_copy(update={"deletion_grace_days": 0})
+    made = jpeg_slide(across=1, down=1)
+    with open_archive(due) as archive:
+        store(archive, made.content)
+        delete(archive, resource_of(made))
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.worker_child"],
+            env={**os.environ, **due.environment()},
+        )
+        try:
+            deadline = time.monotonic() + 120
+            while list(archive.blobs.keys()):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            child.terminate()
+            child.wait(30)
+        with pytest.raises(Gone):
+            archive.locate(path_of(made.dataset), visible=ALL)
+
+
 def test_a_rebuild_does_not_bring_back_what_was_deleted(any_archive: Archive) -> None:
     made = case(any_archive)
     delete(any_archive, resource_of(made[0], Level.SERIES))

@@ -302,13 +302,40 @@ def test_more_than_the_limits_is_413(settings: Settings) -> None:
         assert staged(server) == []
 
 
-def test_a_full_disk_is_507_and_nothing_is_stored(settings: Settings, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "small", 2_000_000) as folder:
-        full = changed(settings, staging=folder / "staging")
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_disk_that_is_nearly_full_is_503_and_nothing_is_stored(
+    settings: Settings, tmp_path: Path, chunked: bool
+) -> None:
+    with small_disk(tmp_path / "small", 4_000_000) as folder:
+        full = changed(settings, staging=folder / "staging", staging_reserve_bytes=1_000_000)
         with running(full) as server, httpx.Client(base_url=server.url, timeout=60) as client:
             good = jpeg_slide()
-            answer = post(client, multipart(good.content, b"\0" * 4_000_000))
-            assert answer.status_code in {503, 507}
+            body = multipart(good.content, b"\0" * 3_500_000)
+            pieces = (body[at : at + 500_000] for at in range(0, len(body), 500_000))
+            headers = {"content-type": STORE_TYPE}
+            answer = client.post(
+                "/dicomweb/studies", content=pieces if chunked else body, headers=headers
+            )
+            assert answer.status_code == 503
+            assert answer.json()["type"] == "urn:coverslip:problem:staging-full"
+            assert answer.headers["retry-after"]
+            assert client.get(path_of(good)).status_code == 404
+            assert staged(server) == []
+            assert store(client, good).status_code == 200
+
+
+def test_a_disk_that_is_full_is_503_and_nothing_is_stored(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "small", 2_000_000) as folder:
+        full = changed(settings, staging=folder / "staging", staging_reserve_bytes=0)
+        with running(full) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+            good = jpeg_slide()
+            body = multipart(good.content, b"\0" * 4_000_000)
+            answer = client.post(
+                "/dicomweb/studies", content=iter([body]), headers={"content-type": STORE_TYPE}
+            )
+            assert answer.status_code == 503
             assert answer.headers["retry-after"]
             assert client.get(path_of(good)).status_code == 404
             assert store(client, good).status_code == 200
