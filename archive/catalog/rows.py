@@ -29,6 +29,7 @@ _AVAILABILITY = "00080056"
 _MODALITIES, _SOP_CLASSES = "00080061", "00080062"
 _SERIES_IN_STUDY, _INSTANCES_IN_STUDY, _INSTANCES_IN_SERIES = "00201206", "00201208", "00201209"
 _TRANSFER_SYNTAX = "00083002"
+_FILE_TRANSFER_SYNTAX = "00020010"
 _PER_FRAME = "52009230"
 
 
@@ -57,7 +58,7 @@ class Wanted:
         )
         kept = KEPT[Level.INSTANCE] | KEPT[Level.SERIES] | KEPT[Level.STUDY]
         derived = {_MODALITIES, _SOP_CLASSES, _SERIES_IN_STUDY, _INSTANCES_IN_STUDY}
-        derived |= {_INSTANCES_IN_SERIES, _TRANSFER_SYNTAX, _AVAILABILITY}
+        derived |= {_INSTANCES_IN_SERIES, _TRANSFER_SYNTAX, _AVAILABILITY, _FILE_TRANSFER_SYNTAX}
         self.metadata = query.level is Level.INSTANCE and (
             query.include_all
             or bool(self.tags - kept - derived)
@@ -137,6 +138,10 @@ def result_row(level: Level, wanted: Wanted, row: RowMapping) -> ResultRow:
         attributes["0020000E"] = {"vr": "UI", "Value": [row["series"]]}
     if level is Level.INSTANCE and _TRANSFER_SYNTAX in wanted.tags:
         attributes[_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [served_as(row[_TRANSFER_SYNTAX])]}
+    if level is Level.INSTANCE and _FILE_TRANSFER_SYNTAX in wanted.asked:
+        # Of the file, not of the data set; EZ-WSI DICOMweb asks for it here, and needs it.
+        syntax = served_as(row[_TRANSFER_SYNTAX])
+        attributes[_FILE_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [syntax]}
     return ResultRow(
         row["study"],
         row.get("series"),

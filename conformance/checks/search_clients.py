@@ -24,6 +24,7 @@ EZ_WSI_FIELDS = [
     "DimensionOrganizationType",
     "SharedFunctionalGroupsSequence",
     "OpticalPathSequence",
+    "TransferSyntaxUID",
 ]
 
 
@@ -100,7 +101,7 @@ def ez_wsi_instances(bench: Bench) -> None:
     expect_status(answer, 200)
     rows: list[dict[str, dict[str, object]]] = answer.json()
     row = next((row for row in rows if value(row, "00080018") == slide.uid), {})
-    for tag in ("00480006", "00480007", "00480001", "00209311", "52009229", "00480105"):
+    for tag in ("00020010", "00480006", "00480007", "00480001", "00209311", "52009229", "00480105"):
         expect(tag in row, f"the row lacks {tag}")
 
 
