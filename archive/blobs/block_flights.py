@@ -11,7 +11,8 @@ class BlockFlights:
     """Blocks that are being fetched in this process. Safe between threads.
 
     Who claims blocks sees to it that each of them lands or fails before waiting for those of
-    others, so that nobody waits in a circle.
+    others, so that nobody waits in a circle. A block that landed is still given to who asks, until
+    it is said that it can be found elsewhere.
     """
 
     def __init__(self) -> None:
@@ -34,13 +35,17 @@ class BlockFlights:
 
     def land(self, key: BlobKey, number: int, content: memoryview) -> None:
         """Hand a block to all who wait for it."""
-        self._end(key, number).set_result(content)
+        self._flights[key, number].set_result(content)
 
     def fail(self, key: BlobKey, numbers: Iterable[int], error: BaseException) -> None:
         """Tell all who wait for blocks why they do not come."""
         for number in numbers:
-            self._end(key, number).set_exception(error)
+            with self._lock:
+                flight = self._flights.pop((key, number))
+            flight.set_exception(error)
 
-    def _end(self, key: BlobKey, number: int) -> Future[memoryview]:
+    def forget(self, key: BlobKey, numbers: Iterable[int]) -> None:
+        """Let go of blocks that landed."""
         with self._lock:
-            return self._flights.pop((key, number))
+            for number in numbers:
+                del self._flights[key, number]

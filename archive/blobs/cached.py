@@ -5,8 +5,9 @@ end to prove it, export it or send it must see the blob itself, and would only p
 look at.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from itertools import batched, chain, groupby, islice
 from typing import BinaryIO, NamedTuple, Protocol
@@ -27,6 +28,9 @@ RUN_BLOCKS = 16
 
 BATCH_BLOCKS = 64
 """Blocks of one read that are in memory at once, 16 MiB."""
+
+WAITING_RUNS = 8
+"""Runs of blocks, 32 MiB at most, that wait to be written; past this who fetched one writes it."""
 
 
 class RangedBlobs(BlobStore, Protocol):
@@ -65,6 +69,8 @@ class CachedBlobs:
         self._cache = cache
         self._flights = BlockFlights()
         self._pool = ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="blocks")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="block-cache")
+        self._room = threading.BoundedSemaphore(WAITING_RUNS)
 
     def observe(self, count: Callable[[CacheEvent, int], None]) -> None:
         """Have `count` told what happens in the cache (see `SupportsObservation`)."""
@@ -128,6 +134,7 @@ class CachedBlobs:
         with suppress(BlobMissing):
             size = self._origin.stat(key).size
         self._origin.delete(key)
+        self.settle()  # nothing of it is written afterwards
         self._cache.drop(key, size)
 
     def keys(self, prefix: str = "") -> Iterator[BlobKey]:
@@ -141,8 +148,13 @@ class CachedBlobs:
     def close(self) -> None:
         """Close the store, then the cache."""
         self._pool.shutdown()
+        self._writer.shutdown()
         self._origin.close()
         self._cache.close()
+
+    def settle(self) -> None:
+        """Wait until the cache holds what has been fetched so far."""
+        self._writer.submit(lambda: None).result()
 
     def _read_across(self, key: BlobKey, span: ByteSpan) -> bytes | None:
         """Read a span of several blocks, or of none, from the cache."""
@@ -168,6 +180,7 @@ class CachedBlobs:
                 missing.append(number)
             else:
                 self._flights.land(key, number, memoryview(content))
+                self._flights.forget(key, [number])
         here, *elsewhere = _runs(missing) or [range(0)]
         for run in elsewhere:
             try:
@@ -181,22 +194,45 @@ class CachedBlobs:
         """Fetch neighbouring blocks by one request, keep them, and hand them to who waits."""
         if not run:
             return
-        waiting = list(run)
         try:
             found = self._origin.read_range(
                 key, ByteSpan(run.start * BLOCK_BYTES, len(run) * BLOCK_BYTES)
             )
-            self._cache.count(CacheEvent.MISS, len(run))
-            self._cache.count(CacheEvent.FETCHED_BYTES, len(found.content))
-            for number in run:
-                first = (number - run.start) * BLOCK_BYTES
-                content = found.content[first : first + BLOCK_BYTES]
+        except BaseException as error:  # noqa: BLE001 — goes to everybody who waits, the caller too
+            self._flights.fail(key, run, error)
+            return
+        self._cache.count(CacheEvent.MISS, len(run))
+        self._cache.count(CacheEvent.FETCHED_BYTES, len(found.content))
+        blocks = {
+            number: found.content[first : first + BLOCK_BYTES]
+            for number, first in zip(
+                run, range(0, len(run) * BLOCK_BYTES, BLOCK_BYTES), strict=True
+            )
+        }
+        for number, content in blocks.items():
+            self._flights.land(key, number, content)
+        # Who waits has got what they want; keeping it costs them no time.
+        if not self._room.acquire(blocking=False):
+            self._keep(key, blocks)
+            return
+        try:
+            self._writer.submit(self._keep, key, blocks).add_done_callback(self._written)
+        except RuntimeError:  # the store is being closed
+            self._room.release()
+            self._flights.forget(key, blocks)
+
+    def _written(self, writing: Future[None]) -> None:
+        self._room.release()
+        writing.result()  # what nobody foresaw is logged, with its traceback
+
+    def _keep(self, key: BlobKey, blocks: Mapping[int, memoryview]) -> None:
+        """Put blocks into the cache, and let go of them."""
+        try:
+            for number, content in blocks.items():
                 if content:
                     self._cache.put(key, number, content)
-                waiting.remove(number)
-                self._flights.land(key, number, content)
-        except BaseException as error:  # noqa: BLE001 — goes to everybody who waits, the caller too
-            self._flights.fail(key, waiting, error)
+        finally:
+            self._flights.forget(key, blocks)
 
 
 def _pieces(span: ByteSpan) -> list[_Piece]:

@@ -82,10 +82,12 @@ class TestABucketBehindACache(BlobStoreContract):
         self, blobs: BlobStore, staging: Staging
     ) -> None:
         key = self.put(blobs, staging, CONTENT)
+        assert isinstance(blobs, CachedBlobs)
         assert isinstance(blobs, SupportsImmediateRead)
         wanted = [ByteSpan(7, 9), ByteSpan(0, 2)]
         assert blobs.read_now(key, wanted) is None
         found = blobs.read(key, wanted)
+        blobs.settle()
         assert blobs.read_now(key, wanted) == found == [CONTENT[7:16], CONTENT[:2]]
 
     def test_it_has_no_local_paths(self, blobs: BlobStore) -> None:

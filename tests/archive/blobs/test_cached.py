@@ -56,7 +56,9 @@ class Cached:
         return key
 
     def read(self, offset: int, length: int) -> bytes:
+        """Read a span, and wait until what came along is kept."""
         (found,) = self.blobs.read(self.key, [ByteSpan(offset, length)])
+        self.blobs.settle()
         return found
 
     def close(self) -> None:
