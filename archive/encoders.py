@@ -31,8 +31,8 @@ JPEG_QUALITY = 90
 JPEG_LS_NEAR = 2
 """Largest difference of a sample from what it was (ITU-T T.87 NEAR)."""
 JPEG_2000_PSNR = 45
-"""Decibels. Tissue is then about 8 to 15 times smaller than uncompressed."""
-HTJ2K_STEP = 0.005
+"""Decibels. A tile of tissue has then about the size that it has as JPEG."""
+HTJ2K_STEP = 0.015
 """Quantization step, of the range of a sample; about the same loss as `JPEG_2000_PSNR`."""
 
 

@@ -135,6 +135,17 @@ def test_a_lossy_syntax_stays_near(uid: str) -> None:
     assert difference(imagecodecs.jpegls_decode(near), GREY) == 2
 
 
+@pytest.mark.parametrize("uid", LOSSY_TARGETS)
+def test_what_a_lossy_syntax_puts_beyond_the_range_ends_there(uid: str) -> None:
+    black_and_white = (np.indices((32, 32)).sum(axis=0) // 5 % 2 * 255).astype(np.uint8)
+    colour = np.stack([black_and_white, 255 - black_and_white, black_and_white], axis=-1)
+    for array in (black_and_white, colour):
+        pixels = described(array)
+        stream = transcode_frame(array.tobytes(), pixels, EXPLICIT_LITTLE, uid)
+        for shown in (decode_frame(stream, pixels, uid), read_by_others(stream, uid, pixels)):
+            assert difference(shown, array) < 100  # 255 where samples wrap round
+
+
 def test_bits_above_those_stored_go_along() -> None:
     array = ARRAYS["12 of 16 bits"][0].astype(np.uint16) | np.uint16(0x8000)
     for uid in LOSSLESS_TARGETS:
