@@ -7,6 +7,7 @@ from math import ceil, isfinite
 from archive.errors import MalformedQuery
 from archive.model.identifiers import InstancePath, parse_uid
 from archive.render_options import MAXIMUM_SIDE
+from dicomweb.negotiation import parse_accept
 
 Parameters = Sequence[tuple[str, str]]
 
@@ -17,6 +18,16 @@ _REFUSED = {
     "presentationUID": "presentation states are not applied to pictures",
     "presentationSeriesUID": "presentation states are not applied to pictures",
 }
+
+# Rendered media types, PS3.18 Table 8.7.4-1.
+_TAKEN = frozenset(
+    (
+        "application/dicom application/pdf image/gif image/jp2 image/jpeg image/png text/html "
+        "text/plain text/rtf text/xml video/H265 video/mp4 video/mpeg"
+    )
+    .lower()
+    .split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,8 @@ def parse_uri_request(parameters: Parameters) -> UriRequest:
     ------
     MalformedQuery
         When one is missing, not well formed, given twice, or of what is not done here.
+    MalformedRequest
+        When contentType is no list of media types.
     MalformedIdentifier
         When a UID is none.
     """
@@ -99,9 +112,7 @@ def parse_uri_request(parameters: Parameters) -> UriRequest:
     if (center is None) != (width is None):
         raise MalformedQuery("windowCenter", "goes together with windowWidth")
     media_types = tuple(value for name, value in parameters if name == "contentType")
-    if any("transfer-syntax" in value.lower() for value in media_types):
-        # §8.7.3.5.2: "forbidden in URI Service requests and responses".
-        raise MalformedQuery("contentType", "transfer syntaxes are named by transferSyntax here")
+    _check(media_types)
     syntax = single.get("transferSyntax")
     return UriRequest(
         path=InstancePath.parse(single["studyUID"], single["seriesUID"], single["objectUID"]),
@@ -115,6 +126,15 @@ def parse_uri_request(parameters: Parameters) -> UriRequest:
         quality=single.get("imageQuality"),
         annotation=single.get("annotation", single.get("imageAnnotation")),
     )
+
+
+def _check(media_types: Sequence[str]) -> None:
+    """Hold contentType against §9.1.2.2.1: application/dicom, or rendered media types."""
+    for one in parse_accept(",".join(media_types), where="contentType"):
+        if one.name not in _TAKEN and not one.name.endswith("/*"):
+            raise MalformedQuery("contentType", f"{one.name[:80]} is not of this service")
+        if one.transfer_syntax is not None:
+            raise MalformedQuery("contentType", "a transfer syntax is named by transferSyntax here")
 
 
 def _number(single: dict[str, str], name: str) -> int | None:

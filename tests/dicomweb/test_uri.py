@@ -89,12 +89,14 @@ def test_the_media_type_decides_what_comes(
     assert answer.headers["content-type"] == expected
 
 
-@pytest.mark.parametrize("content_type", ["text/html", "image/webp", "video/mp4"])
+@pytest.mark.parametrize("content_type", ["text/html", "image/jp2", "video/mp4"])
 def test_a_media_type_that_there_is_not_is_406(
     client: httpx.Client, image: MadeFile, content_type: str
 ) -> None:
     headers = {"accept": content_type}
     assert client.get(address(image), headers=headers).status_code == 406
+    url = address(image, contentType=content_type)
+    assert client.get(url, headers={"accept": "image/webp"}).status_code == 406
 
 
 @pytest.mark.parametrize(
@@ -199,6 +201,8 @@ def test_the_window_and_the_quality_are_those_asked_for(
         {"annotation": "nonsense"},
         {"transferSyntax": "nonsense", "contentType": DICOM},
         {"contentType": f"{DICOM};transfer-syntax={EXPLICIT_LITTLE}"},
+        {"contentType": "image/x-nothing"},
+        {"contentType": "nonsense"},
     ],
 )
 def test_what_is_missing_or_malformed_is_400(
