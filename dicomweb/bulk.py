@@ -148,13 +148,13 @@ def parts(archive: Archive, items: Iterable[Item], address: BaseUrl) -> Iterator
         if item.attribute is not None:
             content = archive.bulk_data(item.instance, item.attribute)
             location = f"{url}/bulkdata/{item.attribute}"
-            yield Part(item.offer.content_type, [content], location)
+            yield Part.of(item.offer.content_type, content, location)
             continue
         pixels = item.instance.pixels
         if pixels is not None:
             contents = _frames(archive, item, pixels)
             for number, content in enumerate(contents, start=1):
-                yield Part(item.offer.content_type, [content], f"{url}/frames/{number}")
+                yield Part.of(item.offer.content_type, content, f"{url}/frames/{number}")
 
 
 def _frames(archive: Archive, item: Item, pixels: PixelDescription) -> Iterator[bytes]:

@@ -254,13 +254,20 @@ def _parse_headers(text: bytes, part: int) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part that is sent."""
+    """A part that is sent, and what its header tells (PS3.18 Table 8.6.1-1)."""
 
     media_type: str
     """Its Content-Type."""
     pieces: Iterable[bytes]
+    length: int | None = None
+    """Bytes; None where they are not known before they are made."""
     location: str | None = None
-    """Its Content-Location, where it has an address of its own."""
+    """Where it is to be had by itself, absolute or relative to the address of the whole."""
+
+    @classmethod
+    def of(cls, media_type: str, content: bytes, location: str | None = None) -> "Part":
+        """Make a part of what is there as a whole."""
+        return cls(media_type, (content,), len(content), location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,41 +293,38 @@ class MultipartWriter:
         """Content-Type of the whole."""
         return f'multipart/related; type="{self.root_type}"; boundary={self.boundary}'
 
-    def opening(self, part_type: str, *, first: bool, location: str | None = None) -> bytes:
+    def opening(self, part: Part, *, first: bool) -> bytes:
         """Give what goes before a part's content; the first has no CRLF before its boundary."""
-        lead = "" if first else "\r\n"
-        where = "" if location is None else f"\r\nContent-Location: {location}"
-        head = f"{lead}--{self.boundary}\r\nContent-Type: {part_type}{where}\r\n\r\n"
-        return head.encode("ascii")
+        lines = [
+            "" if first else "\r\n",
+            f"--{self.boundary}\r\nContent-Type: {part.media_type}\r\n",
+        ]
+        if part.location is not None:
+            lines.append(f"Content-Location: {part.location}\r\n")
+        if part.length is not None:
+            lines.append(f"Content-Length: {part.length}\r\n")
+        lines.append("\r\n")
+        return "".join(lines).encode("ascii")
 
     @property
     def closing(self) -> bytes:
         """What goes behind the content of the last part."""
         return f"\r\n--{self.boundary}--\r\n".encode("ascii")
 
-    def length(self, parts: Iterable[tuple[str, int]]) -> int:
-        """Give the length in bytes of a body whose parts have these types and lengths."""
+    def length(self, parts: Iterable[Part]) -> int:
+        """Give the length in bytes of a body of parts whose lengths are known."""
         total = len(self.closing)
         first = True
-        for part_type, length in parts:
-            total += len(self.opening(part_type, first=first)) + length
+        for part in parts:
+            total += len(self.opening(part, first=first)) + (part.length or 0)
             first = False
         return total
 
-    def body(self, parts: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
-        """Give the body piece by piece of the types and contents of its parts."""
-        first = True
-        for part_type, content in parts:
-            yield self.opening(part_type, first=first)
-            yield content
-            first = False
-        yield self.closing
-
-    def streamed(self, parts: Iterable[Part]) -> Iterator[bytes]:
-        """Give the body of parts whose contents come in pieces."""
+    def body(self, parts: Iterable[Part]) -> Iterator[bytes]:
+        """Give the body piece by piece; a part is taken only when it is its turn."""
         first = True
         for part in parts:
-            yield self.opening(part.media_type, first=first, location=part.location)
+            yield self.opening(part, first=first)
             yield from part.pieces
             first = False
         yield self.closing

@@ -12,7 +12,7 @@ from archive.model.identifiers import StudyUid
 from archive.model.instances import StoreOutcome, StoreStatus
 from archive.model.reasons import PROCESSING_FAILURE
 from dicomweb.addresses import BaseUrl
-from dicomweb.multipart import MultipartWriter
+from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.native_model import MEDIA_TYPE as DICOM_XML
 from dicomweb.native_model import to_xml
 from dicomweb.negotiation import Offer
@@ -61,7 +61,7 @@ def body_of(dataset: dict[str, Any], offer: Offer) -> tuple[str, bytes]:
     if not offer.multipart:
         return offer.name, content
     writer = MultipartWriter.of(offer.name)
-    return writer.content_type, b"".join(writer.body([(offer.name, content)]))
+    return writer.content_type, b"".join(writer.body([Part.of(offer.name, content)]))
 
 
 def headers_of(

@@ -13,7 +13,7 @@ from dicomweb import bulk
 from dicomweb.addresses import PREFIX
 from dicomweb.bulk import OCTETS
 from dicomweb.dependencies import Caller, requires
-from dicomweb.multipart import MultipartWriter
+from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.responses import (
     CHUNK_BYTES,
     StreamedResponse,
@@ -98,7 +98,9 @@ def bulk_data(study: str, series: str, instance: str, attribute: str, caller: _R
         resource = ResourcePath(path.study, path.series, path.instance)
         header = next(archive.metadata(resource, visible=visible)).header
     offer = caller.choose(bulk.element_offers(header, attribute, single=True))
-    tag = entity_tag(stored.sha256, attribute, str(offer), weak=offer.multipart)
+    tag = entity_tag(
+        stored.sha256, attribute, str(offer), caller.address.root, weak=offer.multipart
+    )
     headers = {
         "ETag": tag,
         "Cache-Control": "private, max-age=86400",
@@ -113,10 +115,12 @@ def bulk_data(study: str, series: str, instance: str, attribute: str, caller: _R
         return not_modified(tag, headers)
     if offer.multipart:
         writer = MultipartWriter.of(offer.name)
+        url = caller.address.resource(path.study, path.series, path.instance)
+        part = Part.of(offer.content_type, content, f"{url}/bulkdata/{attribute}")
         return StreamedResponse(
-            writer.body([(offer.content_type, content)]),
+            writer.body([part]),
             media_type=writer.content_type,
-            length=writer.length([(offer.content_type, len(content))]),
+            length=writer.length([part]),
             headers=headers,
         )
     size = len(content)
@@ -154,7 +158,7 @@ def all_bulk_data(path: ResourcePath, caller: Caller, *, pixels_only: bool = Fal
         headers["Warning"] = f'299 {agent} "{text}"'
     writer = MultipartWriter.of(items[0].offer.name)
     return sized_or_streamed(
-        writer.streamed(bulk.parts(archive, items, caller.address)),
+        writer.body(bulk.parts(archive, items, caller.address)),
         media_type=writer.content_type,
         headers=headers,
         status_code=206 if selection.left_out else 200,

@@ -25,7 +25,7 @@ from auth import Permission, Principal
 from dicomweb.addresses import PREFIX
 from dicomweb.dependencies import ProtectedRoute, admit_now
 from dicomweb.immediate import FixedFields, ImmediateAnswer
-from dicomweb.multipart import MultipartWriter
+from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.negotiation import EXPLICIT_VR_LITTLE_ENDIAN, Offer, choose
 from dicomweb.queries import parse_parameters, values_of
 from dicomweb.responses import StreamedResponse, entity_tag, is_current
@@ -140,7 +140,7 @@ class Frames:
             return None
         content_type = form.content_type
         if form.offer.multipart:
-            content_type, body = _in_parts(form.offer, (body,))
+            content_type, body = _in_parts(form.offer, (int(text),), (body,))
         tag = f'"{form.tag}-{text}"'.encode("ascii")
         return ImmediateAnswer(content_type, tag, _FIXED, body)
 
@@ -210,7 +210,7 @@ class _Answer:
         contents = self._contents()
         if not self._offer.multipart:
             return self._form.content_type, next(contents)
-        return _in_parts(self._offer, contents)
+        return _in_parts(self._offer, self._numbers, contents)
 
     def streamed(self) -> StreamedResponse:
         """Give a response whose length is known beforehand, unless frames have to be decoded."""
@@ -220,11 +220,12 @@ class _Answer:
             media_type = self._offer.content_type
             return StreamedResponse(contents, media_type=media_type, length=length)
         writer = MultipartWriter.of(self._offer.name)
-        part_type = self._offer.content_type
+        kind, numbers = self._offer.content_type, self._numbers
         length = None
         if not self.works:
-            length = writer.length((part_type, one) for one in self._lengths)
-        body = writer.body((part_type, content) for content in contents)
+            sized = zip(numbers, self._lengths, strict=True)
+            length = writer.length(Part(kind, (), one, _location(number)) for number, one in sized)
+        body = writer.body(_parts(kind, numbers, contents))
         return StreamedResponse(body, media_type=writer.content_type, length=length)
 
     def _contents(self) -> Iterator[bytes]:
@@ -406,11 +407,23 @@ def must_convert(uid: str, pixels: PixelDescription, offer: Offer) -> bool:
     return not syntax.little_endian and pixels.bits_allocated > 8
 
 
-def _in_parts(offer: Offer, contents: Iterable[bytes]) -> tuple[bytes, bytes]:
+def _in_parts(
+    offer: Offer, numbers: Sequence[int], contents: Iterable[bytes]
+) -> tuple[bytes, bytes]:
     """Give Content-Type and body of a whole multipart answer."""
     writer = MultipartWriter.of(offer.name)
-    parts = ((offer.content_type, content) for content in contents)
+    parts = _parts(offer.content_type, numbers, contents)
     return writer.content_type.encode("ascii"), b"".join(writer.body(parts))
+
+
+def _parts(media_type: str, numbers: Sequence[int], contents: Iterable[bytes]) -> Iterator[Part]:
+    for number, content in zip(numbers, contents, strict=True):
+        yield Part.of(media_type, content, _location(number))
+
+
+def _location(number: int) -> str:
+    """Give where a frame is to be had by itself, relative to a list of frames."""
+    return f"../frames/{number}"
 
 
 async def _in_thread[T](make: Callable[[], T]) -> T:

@@ -117,12 +117,19 @@ def _written(
     """Give Content-Type and body, one instance in memory at a time."""
     if offer.name != native_model.MEDIA_TYPE:
         return offer.name, _json(documents, address)
-    documents_xml = (_xml(document, address) for document in documents)
-    if not offer.multipart:
-        return offer.name, next(documents_xml)
     # One part an instance: an XML document has one root (PS3.18 §F.2.1).
+    parts = (
+        Part(
+            offer.name,
+            _xml(document, address),
+            location=f"{_url(document, address)}/metadata",
+        )
+        for document in documents
+    )
+    if not offer.multipart:
+        return offer.name, iter(next(parts).pieces)
     writer = MultipartWriter.of(offer.name)
-    return writer.content_type, writer.streamed(Part(offer.name, one) for one in documents_xml)
+    return writer.content_type, writer.body(parts)
 
 
 def _json(documents: Iterator[MetadataDocument], address: BaseUrl) -> Iterator[bytes]:

@@ -321,7 +321,7 @@ def _answer(
         _, picture = next(pictures)
         return Response(picture, headers={"content-type": part_type, **headers})
     writer = MultipartWriter.of(offer.name)
-    body = writer.streamed(Part(part_type, [picture], where) for where, picture in pictures)
+    body = writer.body(Part.of(part_type, picture, where) for where, picture in pictures)
     if streamed:
         return StreamedResponse(body, media_type=writer.content_type, headers=headers)
     return Response(b"".join(body), headers={"content-type": writer.content_type, **headers})

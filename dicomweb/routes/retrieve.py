@@ -15,7 +15,7 @@ from archive.model.instances import StoredInstance
 from archive.model.transfer_syntaxes import BY_UID, EXPLICIT_LITTLE, served_as
 from archive.rewriting import INSTANCE_TARGETS, can_transcode
 from auth import Permission
-from dicomweb.addresses import PREFIX
+from dicomweb.addresses import PREFIX, BaseUrl
 from dicomweb.bulk import element_offers
 from dicomweb.dependencies import Caller, requires
 from dicomweb.multipart import MultipartWriter, Part
@@ -105,6 +105,7 @@ def _retrieve(path: ResourcePath, caller: Caller) -> Response:
         return send_file(chosen[0].instance, chosen[0].syntax, caller)
     tag = entity_tag(
         form.name,
+        caller.address.root,
         *(f"{one.instance.sha256} {one.syntax}" for one in chosen),
         weak=True,
     )
@@ -122,10 +123,10 @@ def _retrieve(path: ResourcePath, caller: Caller) -> Response:
         headers["Content-Disposition"] = f'attachment; filename="{name}.zip"'
     else:
         writer = MultipartWriter.of(DICOM)
-        media_type, length = writer.content_type, _length(writer, chosen)
-        body = writer.streamed(
-            Part(f"{DICOM}; transfer-syntax={one.syntax}", _file(archive, one)) for one in chosen
-        )
+        parts = [_part(archive, one, caller.address) for one in chosen]
+        body, media_type = writer.body(parts), writer.content_type
+        known = all(part.length is not None for part in parts)
+        length = writer.length(parts) if known else None
     # PS3.18 Table 10.4.3-1: 206 where only some of the resources have an acceptable form.
     status = 206 if missing else 200
     if length is None:  # transcoding begins before the answer does: what fails early is told
@@ -250,13 +251,13 @@ def send_file(
     )
 
 
-def _length(writer: MultipartWriter, chosen: Sequence[_Chosen]) -> int | None:
-    """Give the length of a multipart body, where it is known."""
-    sizes = [one.size for one in chosen]
-    if None in sizes:
-        return None
-    return writer.length(
-        (f"{DICOM}; transfer-syntax={one.syntax}", one.instance.size) for one in chosen
+def _part(archive: Archive, chosen: _Chosen, address: BaseUrl) -> Part:
+    path = chosen.instance.path
+    return Part(
+        f"{DICOM}; transfer-syntax={chosen.syntax}",
+        _file(archive, chosen),
+        chosen.size,
+        address.resource(path.study, path.series, path.instance),
     )
 
 

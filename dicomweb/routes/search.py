@@ -141,8 +141,8 @@ def _body(offer: Offer, page: Page, query: Query, address: BaseUrl) -> tuple[str
         return offer.name, b"[" + b",".join(rows) + b"]"
     # One part a match: an XML document has one root (PS3.18 §F.2.1).
     writer = MultipartWriter.of(offer.name)
-    parts = (Part(offer.name, [native_model.to_xml(orjson.loads(row))]) for row in rows)
-    return writer.content_type, b"".join(writer.streamed(parts))
+    parts = (Part.of(offer.name, native_model.to_xml(orjson.loads(row))) for row in rows)
+    return writer.content_type, b"".join(writer.body(parts))
 
 
 def _row(row: ResultRow, query: Query, address: BaseUrl) -> bytes:

@@ -11,6 +11,7 @@ from archive.errors import MalformedRequest, TooLarge
 from dicomweb.multipart import (
     MultipartReader,
     MultipartWriter,
+    Part,
     PartBytes,
     PartEnds,
     PartStarts,
@@ -47,9 +48,9 @@ def read(
 
 def written(contents: list[bytes]) -> bytes:
     writer = MultipartWriter("a/b", BOUNDARY.decode())
-    parts = [("a/b; c=d", content) for content in contents]
+    parts = [Part.of("a/b; c=d", content, "../x") for content in contents]
     body = b"".join(writer.body(parts))
-    assert len(body) == writer.length((kind, len(content)) for kind, content in parts)
+    assert len(body) == writer.length(parts)
     return body
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import email
 import io
 import zipfile
 from typing import TYPE_CHECKING
@@ -71,6 +72,23 @@ def test_study_series_and_instance_come_as_stored(client: httpx.Client, accept: 
         assert kind == "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50"
         assert content == slide.content
         assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+def test_every_part_tells_where_it_is_from_and_how_long_it_is(client: httpx.Client) -> None:
+    one = jpeg_slide()
+    two = jpeg_slide(StudyInstanceUID=one.dataset.StudyInstanceUID)
+    store(client, one, two)
+    study = path_of(one).partition("/series/")[0]
+    answer = client.get(study)
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    parts = email.message_from_bytes(head + answer.content).get_payload()
+    assert len(parts) == 2
+    for part in parts:
+        content = part.get_payload(decode=True)  # type: ignore[union-attr]
+        assert int(part["Content-Length"]) == len(content)  # type: ignore[index]
+        single = {"accept": f"{DICOM}; transfer-syntax=*"}
+        location = part["Content-Location"]  # type: ignore[index]
+        assert client.get(location, headers=single).content == content
 
 
 def test_a_study_of_several_syntaxes_tells_each(client: httpx.Client) -> None:

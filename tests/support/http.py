@@ -118,9 +118,11 @@ def parts_of(response: httpx.Response) -> list[tuple[str, bytes]]:
     parts = []
     for piece in pieces[1:-1]:
         header, _, content = piece.partition(b"\r\n\r\n")
-        fields = dict(line.split(b": ", 1) for line in header.strip().split(b"\r\n"))
-        assert fields.keys() <= {b"Content-Type", b"Content-Location"}
-        parts.append((fields[b"Content-Type"].decode(), content))
+        fields = [line.partition(b": ") for line in header.strip().split(b"\r\n")]
+        assert fields[0][0] == b"Content-Type"
+        for name, _, value in fields[1:]:
+            assert name != b"Content-Length" or int(value) == len(content)
+        parts.append((fields[0][2].decode(), content))
     return parts
 
 
