@@ -4,6 +4,7 @@ The event loop hands bytes on in steps of about a mebibyte to a thread, which pa
 writes them; while it does, the connection is not read, so that a fast sender waits.
 """
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
@@ -83,23 +84,37 @@ async def receive(
         else:
             inflater.feed(chunk, counted)
 
-    async for chunk in _steps(request.stream()):
-        metrics.received(len(chunk))
-        await anyio.to_thread.run_sync(step, chunk)
+    await _one_ahead(_steps(request.stream(), metrics), step)
     if inflater is not None:
         inflater.finish()
 
 
-async def _steps(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _steps(stream: AsyncIterator[bytes], metrics: Metrics) -> AsyncIterator[bytes]:
     """Join what comes from the wire, some 64 KiB at a time, to steps."""
     gathered = bytearray()
     async for chunk in stream:
         gathered += chunk
+        metrics.received(len(chunk))
         if len(gathered) >= STEP_BYTES:
             yield bytes(gathered)
             gathered.clear()
     if gathered:
         yield bytes(gathered)
+
+
+async def _one_ahead(chunks: AsyncIterator[bytes], do: Callable[[bytes], None]) -> None:
+    """Do one chunk after the other in a thread, and gather the next meanwhile."""
+    doing: asyncio.Future[None] | None = None
+    try:
+        async for chunk in chunks:
+            if doing is not None:
+                await doing
+            doing = asyncio.ensure_future(anyio.to_thread.run_sync(do, chunk))
+        if doing is not None:
+            await doing
+    finally:
+        if doing is not None:  # nothing is written any more when the file is taken away
+            await asyncio.wait([doing])
 
 
 def _inflater_for(request: Request) -> Inflater | None:

@@ -4,7 +4,8 @@ PS3.5 §A.4. Offset tables are a help and never the truth: each entry must point
 items are walked and the table is passed over with a warning.
 """
 
-import mmap
+import io
+import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -103,15 +104,22 @@ def _native(start: int, length: int, pixels: PixelDescription) -> LocatedFrames:
 
 
 class _Source:
-    """Reads at a place of the mapped file, or of the file itself."""
+    """Reads at a place of the file, or of what is in memory already.
+
+    A real file is read and not mapped: some bytes of every item would map all of a large one, and
+    count as memory of ours.
+    """
 
     def __init__(self, file: BinaryIO, data: Buffer, size: int) -> None:
         self.size = size
         self._file = file
         self._data = data if len(data) >= size else None
+        self._descriptor = _descriptor_of(file)
 
     def read(self, offset: int, length: int) -> bytes:
         """Give `length` bytes; fewer at the end."""
+        if self._descriptor is not None:
+            return os.pread(self._descriptor, length, offset)
         if self._data is not None:
             return self._data[offset : offset + length]
         self._file.seek(offset)
@@ -127,16 +135,19 @@ class _Source:
 
     def items_at(self, offsets: _U64) -> tuple[NDArray[np.uint32], _U64]:
         """Give tags and lengths of the items at many places, each 8 bytes within the file."""
-        if isinstance(self._data, mmap.mmap | bytes):
-            whole = np.frombuffer(self._data, np.uint8)
-            raw = whole[offsets[:, None].astype(np.int64) + np.arange(8)]
-        else:
-            raw = np.frombuffer(
-                b"".join(self.read(offset, 8) for offset in offsets.tolist()), np.uint8
-            ).reshape(-1, 8)
+        raw = np.frombuffer(
+            b"".join([self.read(offset, 8) for offset in offsets.tolist()]), np.uint8
+        ).reshape(-1, 8)
         halves = raw[:, :4].copy().view("<u2")
         tags = halves[:, 0].astype(np.uint32) << 16 | halves[:, 1]
         return tags, raw[:, 4:].copy().view("<u4")[:, 0].astype(np.uint64)
+
+
+def _descriptor_of(file: BinaryIO) -> int | None:
+    try:
+        return file.fileno()
+    except (io.UnsupportedOperation, AttributeError):
+        return None
 
 
 def _encapsulated(source: _Source, start: int, header: Header, frames: int) -> LocatedFrames:

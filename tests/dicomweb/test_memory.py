@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from archive.model.transfer_syntaxes import EXPLICIT_LITTLE
-from tests.support.dicom_files import encode, file_meta, whole_slide_attributes
+from archive.model.transfer_syntaxes import EXPLICIT_LITTLE, JPEG_BASELINE
+from tests.support.dicom_files import DELIMITER, encode, file_meta, whole_slide_attributes
 from tests.support.http import BOUNDARY, STORE_TYPE
 from tests.support.minio_server import free_port
 
@@ -108,6 +108,37 @@ def test_a_large_instance_goes_in_and_out_in_flat_memory(process: tuple[int, int
     assert received == int(answer.headers["Content-Length"]) > SIZE
     assert peak_mib(number) - before < ALLOWED_GROWTH_MIB
     connection.close()
+
+
+def test_many_fragments_do_not_count_as_memory(process: tuple[int, int]) -> None:
+    number, port = process
+    frames, fragment = 12_800, 16 * 1024
+    header = whole_slide_attributes(
+        rows=256, columns=256, across=frames, down=1, PhotometricInterpretation="YBR_FULL_422"
+    )
+    item = struct.pack("<HHL", 0xFFFE, 0xE000, fragment) + b"\xff\xd8" + bytes(fragment - 4)
+    item += b"\xff\xd9"
+    head = f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    head += file_meta(header, JPEG_BASELINE) + encode(header, EXPLICIT_LITTLE)
+    head += struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF)
+    head += struct.pack("<HHL", 0xFFFE, 0xE000, 0)
+    tail = DELIMITER + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+    def body() -> Iterator[bytes]:
+        yield head
+        for _ in range(frames // 64):
+            yield item * 64
+        yield tail
+
+    before = peak_mib(number)
+    answer = httpx.post(
+        f"http://127.0.0.1:{port}/dicomweb/studies",
+        content=body(),
+        headers={"content-type": STORE_TYPE},
+        timeout=120,
+    )
+    assert answer.status_code in {200, 202}, answer.text
+    assert peak_mib(number) - before < ALLOWED_GROWTH_MIB
 
 
 def test_a_download_that_is_given_up_stops(process: tuple[int, int]) -> None:
