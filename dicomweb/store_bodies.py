@@ -4,8 +4,9 @@ One body is DICOM files; the other is metadata, as JSON or XML, and bulk data, w
 by Content-Location. Both are received whole before anything is made of them.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urljoin
@@ -21,6 +22,7 @@ from dicomweb.multipart import MultipartReader, PartBytes, PartEnds, PartStarts,
 from dicomweb.native_model import MEDIA_TYPE as DICOM_XML
 from dicomweb.native_model import from_xml
 from dicomweb.negotiation import MediaType, parse_media_type
+from dicomweb.problems import Busy
 from dicomweb.receiving import FileParts
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ METADATA = frozenset({DICOM_JSON, DICOM_XML})
 """Media types of metadata (PS3.18 Table 10.5.4-1)."""
 MAXIMUM_METADATA_BYTES = 64 * 1024 * 1024
 """Of all metadata in one request: they are held in memory. Larger ones come as DICOM files."""
+
+MAXIMUM_METADATA_AT_ONCE = 2 * MAXIMUM_METADATA_BYTES
+"""Of all requests of a process; decoded they take some ten times that."""
 
 _HARMLESS_ENCODINGS = {"", "binary", "8bit", "7bit"}
 
@@ -151,6 +156,28 @@ class _Part:
     content: StagedBulk
 
 
+class MetadataBudget:
+    """Bounds what metadata of requests that are stored at the same time take in memory."""
+
+    def __init__(self, limit_bytes: int = MAXIMUM_METADATA_AT_ONCE) -> None:
+        self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    @contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        """Hold this many bytes for as long as the block runs; raises `Busy` when there are none."""
+        with self._lock:
+            if self._taken and self._taken + size > self._limit_bytes:
+                raise Busy("as much metadata as this server holds at a time is being stored")
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken -= size
+
+
 class MetadataBody:
     """A body of metadata and bulk data, all of it in one file of scratch.
 
@@ -212,6 +239,11 @@ class MetadataBody:
         if not self._metadata:
             raise MalformedRequest(f"the body has no part of {self._root}")
 
+    @property
+    def metadata_bytes(self) -> int:
+        """Bytes of all metadata."""
+        return sum(part.content.length for part in self._metadata)
+
     def instances(self) -> list[Attributes]:
         """Read the metadata of all instances.
 
@@ -222,7 +254,7 @@ class MetadataBody:
         TooLarge
             When there are more of them than are taken.
         """
-        if sum(part.content.length for part in self._metadata) > MAXIMUM_METADATA_BYTES:
+        if self.metadata_bytes > MAXIMUM_METADATA_BYTES:
             raise TooLarge("the metadata", MAXIMUM_METADATA_BYTES)
         found: list[Attributes] = []
         for part in self._metadata:

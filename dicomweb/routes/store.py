@@ -29,6 +29,7 @@ from dicomweb.store_bodies import (
     DICOM_JSON,
     FileBody,
     MetadataBody,
+    MetadataBudget,
     StoreBody,
     UnusablePart,
     content_type_of,
@@ -37,6 +38,7 @@ from dicomweb.store_responses import OFFERS, body_of, headers_of, response_datas
 
 router = APIRouter(prefix=PREFIX, tags=["Store (STOW-RS)"])
 
+_METADATA = MetadataBudget()
 _Storer = Annotated[Caller, requires(Permission.STUDIES_STORE)]
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -151,7 +153,8 @@ async def _store_metadata(
             )
 
         def store_all() -> list[StoreOutcome]:
-            outcomes = _store_all(partial(store, one) for one in body.instances())
+            with _METADATA.take(body.metadata_bytes):
+                outcomes = _store_all(partial(store, one) for one in body.instances())
             return outcomes + _store_all([*body.unusable, *body.unreferenced()])
 
         return await anyio.to_thread.run_sync(store_all)

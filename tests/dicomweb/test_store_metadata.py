@@ -15,6 +15,8 @@ from PIL import Image
 from pydicom.uid import generate_uid
 
 from dicomweb.native_model import to_xml
+from dicomweb.problems import Busy
+from dicomweb.store_bodies import MAXIMUM_METADATA_BYTES, MetadataBudget
 from tests.support.dicom_files import (
     MadeFile,
     jpeg_slide,
@@ -466,4 +468,24 @@ def test_an_upload_that_breaks_off_leaves_nothing(client: httpx.Client, live: Li
     )
     live.raw(head.encode() + content[: len(content) // 2], half_close=True)
     assert client.get(path_of(made)).status_code == 404
+    assert list(live.archive.staging.folder.rglob("parts")) == []
+
+
+def test_metadata_of_requests_at_once_have_a_bound() -> None:
+    budget = MetadataBudget(100)
+    with budget.take(80):
+        with pytest.raises(Busy), budget.take(30):
+            pass
+        with budget.take(20):
+            pass
+    with budget.take(300):  # alone, whatever its size: that has a limit of its own
+        pass
+
+
+def test_more_metadata_than_are_held_in_memory_is_413(
+    client: httpx.Client, live: LiveServer
+) -> None:
+    blank = b"[" + b" " * (MAXIMUM_METADATA_BYTES + 1) + b"]"
+    answer = client.post("/dicomweb/studies", content=blank, headers={"content-type": JSON})
+    assert answer.status_code == 413
     assert list(live.archive.staging.folder.rglob("parts")) == []
