@@ -11,6 +11,7 @@ import openslide
 import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
+from PIL import Image
 from pydicom.uid import UID
 from wsidicom import (  # type: ignore[import-untyped]
     WsiDicom,
@@ -23,7 +24,7 @@ from tests.support.http import LiveServer, in_bucket, running
 from tests.support.slides import make_svs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from archive.blobs.location import ObjectLocation
@@ -107,6 +108,59 @@ def test_dicomweb_client_gets_metadata_equal_to_the_files(served: ServedSlide) -
             if element.keyword in {"ExtendedOffsetTable", "ExtendedOffsetTableLengths"}:
                 continue
             assert got[element.tag] == element, element.keyword
+
+
+def test_dicomweb_client_retrieves_in_every_way_it_has(served: ServedSlide) -> None:
+    """Call each of its methods, so that none can break unseen when it gets new ones."""
+    client, files = served.client, served.files
+    study, series = served.study, served.series
+    source = min((pydicom.dcmread(file) for file in files), key=lambda one: len(one.PixelData))
+    instance = source.SOPInstanceUID
+    metadata = client.retrieve_instance_metadata(study, series, instance)
+    path = metadata["00480105"]["Value"][0]
+    uri = path["00282000"]["BulkDataURI"]
+    profile = source.OpticalPathSequence[0].ICCProfile
+    frames = _frames(source)
+
+    def opens(picture: bytes) -> bool:
+        return Image.open(io.BytesIO(picture)).size[0] > 0
+
+    ways: dict[str, Callable[[], bool]] = {
+        "iter_bulkdata": lambda: list(client.iter_bulkdata(uri)) == [profile],
+        "iter_instance_frames": lambda: (
+            list(client.iter_instance_frames(study, series, instance, [1])) == frames[:1]
+        ),
+        "iter_series": lambda: len(list(client.iter_series(study, series))) == len(files),
+        "iter_study": lambda: len(list(client.iter_study(study))) == len(files),
+        "retrieve_bulkdata": lambda: client.retrieve_bulkdata(uri) == [profile],
+        "retrieve_instance": lambda: client.retrieve_instance(study, series, instance) == source,
+        "retrieve_instance_frames": lambda: (
+            client.retrieve_instance_frames(study, series, instance, [1]) == frames[:1]
+        ),
+        "retrieve_instance_frames_rendered": lambda: opens(
+            client.retrieve_instance_frames_rendered(
+                study, series, instance, [1], media_types=("image/png",)
+            )
+        ),
+        "retrieve_instance_metadata": lambda: metadata["00080018"]["Value"] == [instance],
+        "retrieve_instance_rendered": lambda: opens(
+            client.retrieve_instance_rendered(study, series, instance, media_types=("image/png",))
+        ),
+        "retrieve_series": lambda: len(client.retrieve_series(study, series)) == len(files),
+        "retrieve_series_metadata": lambda: (
+            len(client.retrieve_series_metadata(study, series)) == len(files)
+        ),
+        # Several pictures come in parts (PS3.18 §10.4.4), which it leaves to the caller.
+        "retrieve_series_rendered": lambda: (
+            client.retrieve_series_rendered(study, series).count(b"image/jpeg") >= len(files)
+        ),
+        "retrieve_study": lambda: len(client.retrieve_study(study)) == len(files),
+        "retrieve_study_metadata": lambda: len(client.retrieve_study_metadata(study)) == len(files),
+    }
+    assert set(ways) == {
+        name for name in dir(DICOMwebClient) if name.startswith(("retrieve_", "iter_"))
+    }
+    assert {name for name, works in ways.items() if not works()} == set()
 
 
 def _read_bulk(client: DICOMwebClient):  # type: ignore[no-untyped-def]  # noqa: ANN202
