@@ -108,11 +108,14 @@ class Page:
         """Find the file of a path; the page itself answers for paths without a file's suffix."""
         if self._folder is None or "\x00" in path:
             return None
-        file = (self._folder / path).resolve()
-        if not file.is_relative_to(self._folder):
+        try:
+            file = (self._folder / path).resolve()
+            if not file.is_relative_to(self._folder):
+                return None
+            if file.is_file():
+                return file
+        except (OSError, ValueError):  # longer than a name can be, or no text
             return None
-        if file.is_file():
-            return file
         return None if Path(path).suffix else self._folder / "index.html"
 
 
