@@ -21,7 +21,7 @@ from dicomweb.immediate import Fields, FixedFields, ImmediateAnswer
 from dicomweb.metrics import Metrics
 from dicomweb.problems import Busy
 from dicomweb.protocol import REFUSAL
-from dicomweb.responses import ResponseCut
+from dicomweb.responses import HEAD, ResponseCut
 
 access_log = logging.getLogger("dicomweb.access")
 
@@ -105,7 +105,7 @@ class Edge:
         is_head = scope["method"] == "HEAD"
         if is_head:
             # The copy is for us: the server must go on knowing that no body may follow.
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", HEAD: True}
         extra = self._extra_headers(scope["headers"])
         status = sent = 0
 

@@ -35,6 +35,14 @@ class ImmediateProtocol(BoundedProtocol):
             super().on_headers_complete()
 
     @override
+    def on_body(self, body: bytes) -> None:
+        """Pass over the body of a GET that is answered: it means nothing (RFC 9110 §9.3.1)."""
+        if self._answered:
+            self._silent = 0
+        else:
+            super().on_body(body)
+
+    @override
     def on_message_complete(self) -> None:
         """End a request."""
         if self._answered:

@@ -22,6 +22,10 @@ _RANGE = re.compile(r"bytes=\s*(?:([0-9]{1,19})\s*-\s*([0-9]{1,19})?|-\s*([0-9]{
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
+HEAD = "coverslip.head"
+"""Key in a scope that says GET: nothing of the body is sent, so nothing need be read for it."""
+
+
 class RangeNotSatisfiable(ArchiveError):
     """A range that lies behind the end (RFC 9110 §15.5.17)."""
 

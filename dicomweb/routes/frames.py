@@ -28,7 +28,7 @@ from dicomweb.immediate import FixedFields, ImmediateAnswer
 from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.negotiation import EXPLICIT_VR_LITTLE_ENDIAN, Offer, choose
 from dicomweb.queries import parse_parameters, values_of
-from dicomweb.responses import StreamedResponse, entity_tag, is_current
+from dicomweb.responses import HEAD, StreamedResponse, entity_tag, is_current
 from dicomweb.services import Services
 
 PATH = PREFIX + "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}"
@@ -163,7 +163,7 @@ class Frames:
         send: Send,
     ) -> None:
         """Send what is not simply read: streamed when large, from a thread when it is work."""
-        if answer.is_large:
+        if answer.is_large or HEAD in scope:
             response = answer.streamed()
             response.raw_headers += headers
             await response(scope, receive, send)

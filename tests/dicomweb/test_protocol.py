@@ -316,3 +316,37 @@ def test_frames_over_one_connection_are_all_answered(impatient: LiveServer) -> N
         store(client, slide)
         statuses = {client.get(f"{path_of(slide)}/frames/1").status_code for _ in range(50)}
     assert statuses == {200}
+
+
+def test_a_body_of_a_get_spoils_nothing(impatient: LiveServer) -> None:
+    slide = jpeg_slide()
+    with httpx.Client(base_url=impatient.url) as client:
+        store(client, slide)
+        frame = f"{path_of(slide)}/frames/1"
+        assert client.get(frame).status_code == 200  # from memory from now on
+    for path in (frame, f"{path_of(slide)}/metadata"):
+        request = b"GET " + path.encode() + b" HTTP/1.1\r\n" + HEAD + b"Content-Length: 3\r\n"
+        last = b"GET /health/live HTTP/1.1\r\n" + HEAD + b"Connection: close\r\n\r\n"
+        with connect(impatient) as connection:
+            connection.sendall(request + b"\r\nabc" + request + b"\r\nGET" + last)
+            answer = rest_of(connection)
+        assert answer.count(b"HTTP/1.1 200 OK") == 3
+        assert answer.endswith(b'{"status":"live"}')
+
+
+def test_a_head_of_a_frame_reads_nothing_of_it(impatient: LiveServer) -> None:
+    slide = jpeg_slide()
+    with httpx.Client(base_url=impatient.url) as client:
+        store(client, slide)
+        frame = f"{path_of(slide)}/frames/1"
+        got = client.get(frame)
+        # Whatever reads the blob fails from now on.
+        for path in (impatient.archive.settings.data_dir / "blobs").rglob("*.dcm"):
+            path.write_bytes(b"")
+        head = client.head(frame)
+        assert head.status_code == 200
+        assert head.headers["content-length"] == got.headers["content-length"]
+        assert head.headers["etag"] == got.headers["etag"]
+        assert client.head(f"{path_of(slide)}/frames/1,2").status_code == 200
+        assert client.head(path_of(slide)).status_code == 200
+        assert client.head(f"{path_of(slide)}/frames/9999").status_code == 404
