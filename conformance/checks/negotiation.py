@@ -216,5 +216,5 @@ def accept_of_an_img_element(bench: Bench) -> None:
 )
 def refusals_have_a_type(bench: Bench) -> None:
     answer = bench.get(bench.slide.path + "/metadata", "image/tiff")
-    expect_status(answer, 406)
+    expect(400 <= answer.status < 500, f"{answer}, no refusal")
     expect(not answer.body or answer.content_type, "the body has no Content-Type")
