@@ -211,9 +211,7 @@ def accept_of_an_img_element(bench: Bench) -> None:
     expect(answer.content_type.startswith("image/"), f"{answer}, no picture")
 
 
-@negotiation.standard(
-    "PS3.18 §8.6, RFC 9110 §8.3", "an answer of 406 that has a body says its type"
-)
+@negotiation.standard("PS3.18 §8.6, RFC 9110 §8.3", "a refusal that has a body says its type")
 def refusals_have_a_type(bench: Bench) -> None:
     answer = bench.get(bench.slide.path + "/metadata", "image/tiff")
     expect(400 <= answer.status < 500, f"{answer}, no refusal")
