@@ -36,10 +36,15 @@ class Bench:
         self.folder = folder
         self.options = options
         self.large: Callable[[int], instance.Large] = cache(self._large)
+        self.sparse: Callable[[int], instance.Large] = cache(self._sparse)
 
     def _large(self, frames: int) -> instance.Large:
         """Give an instance of so many frames of about 17 kB."""
         return instance.make(self.folder / f"large-{frames}", frames)
+
+    def _sparse(self, frames: int) -> instance.Large:
+        """Give a TILED_SPARSE instance of so many tiny frames."""
+        return instance.make_sparse(self.folder / f"sparse-{frames}", frames)
 
     @cached_property
     def slide(self) -> Path:

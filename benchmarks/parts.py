@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks import conversion, frames, ingest, metadata, minio, stow
+from benchmarks import conversion, far, frames, ingest, metadata, minio, stow, workers
 
 if TYPE_CHECKING:
     from benchmarks.bench import Part
 
 PARTS: tuple[Part, ...] = (
     frames.PART,
+    far.PART,
+    workers.PART,
     metadata.PART,
     stow.PART,
     minio.PART,

@@ -70,8 +70,13 @@ class Server:
             memory.all_mib = self._mib("VmHWM")
 
     def processor_seconds(self) -> float:
-        """Tell how much processor time the server process has used since it started."""
-        return processor_seconds(self.process.pid)
+        """Tell how much processor time the server processes have used since they started."""
+        workers = [
+            pid
+            for pid in children_of(self.process.pid)
+            if b"http-worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        return sum(map(processor_seconds, [self.process.pid, *workers]))
 
     def create_token(self, role: str) -> str:
         """Make a token of a role; give its secret."""
@@ -105,7 +110,8 @@ def processor_seconds(pid: int) -> float:
 
 def children_of(pid: int) -> list[int]:
     """Give the processes that a process has started."""
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(one) for one in " ".join(lists).split()]
 
 
 def free_port() -> int:
