@@ -18,7 +18,7 @@ from archive.archive import Archive
 from archive.settings import AuthMode
 from auth import Permission, Principal, Visibility
 from dicomweb.addresses import BaseUrl, base_url
-from dicomweb.negotiation import Offer, choose
+from dicomweb.negotiation import Offer, check_charset, choose
 from dicomweb.open_access import check_open_access, check_open_reading
 from dicomweb.queries import parse_parameters, values_of
 from dicomweb.services import Services
@@ -61,12 +61,15 @@ class Caller:
         """Select what to send (see `negotiation.choose`)."""
         parameters = parse_parameters(self.query_string)
         syntaxes = values_of(parameters, "transfer-syntax")
-        return choose(
+        offer = choose(
             offers,
             accept=self.request.headers.getlist("accept"),
             query=values_of(parameters, "accept"),
             transfer_syntax=syntaxes[0] if syntaxes else None,
         )
+        if offer.is_text:
+            check_charset(values_of(parameters, "charset"))
+        return offer
 
 
 class PermissionNeeded:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from archive.errors import MalformedRequest, NotAcceptable
+from archive.errors import MalformedQuery, MalformedRequest, NotAcceptable
 
 MAXIMUM_ALTERNATIVES = 100
 """Alternatives of one request; real clients send up to nine."""
@@ -26,6 +26,8 @@ _FORMER_NAMES = {
 
 # A media type's parameter value that is a token may, strictly, not hold "/", yet half of the
 # clients in the field write type=application/dicom without quotes.
+_CHARSETS = frozenset({"utf-8", "iso_ir 192"})
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LOOSE_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z/:?=@\-]+")
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?|\.[0-9]{1,3})")
@@ -111,6 +113,11 @@ class Offer:
     named_only: bool = False
 
     @property
+    def is_text(self) -> bool:
+        """Whether it has a character set."""
+        return self.name.startswith("text/") or self.name.endswith(("json", "xml"))
+
+    @property
     def content_type(self) -> str:
         """The value of Content-Type for the content, or for each part of it."""
         if self.transfer_syntax is None:
@@ -143,16 +150,23 @@ def parse_media_type(text: str) -> MediaType:
     return media_type
 
 
-def parse_accept(text: str, *, where: str = "the Accept header") -> list[Alternative]:
+def parse_accept(
+    text: str, *, where: str = "the Accept header", strict: bool = True
+) -> list[Alternative]:
     """Read the alternatives of an Accept field in the order given.
 
-    An alternative that is not well formed is passed over as long as others are, as the runtime
-    libraries of old clients send such; when nothing is left, the request is refused.
+    An alternative that is not well formed is passed over, as the runtime libraries of old clients
+    send such.
+
+    Parameters
+    ----------
+    strict
+        Whether one of them at least has to be well formed.
 
     Raises
     ------
     MalformedRequest
-        When there are too many alternatives, or not one that is well formed.
+        When there are too many alternatives, or not one that is well formed where `strict`.
     """
     alternatives: list[Alternative] = []
     fault: _MalformedAlternative | None = None
@@ -171,7 +185,7 @@ def parse_accept(text: str, *, where: str = "the Accept header") -> list[Alterna
         except _MalformedAlternative as error:
             fault = error
             position = _next_comma(text, position)
-    if not alternatives and fault is not None:
+    if strict and not alternatives and fault is not None:
         raise MalformedRequest(f"{where} is not well formed: {fault}") from fault
     return alternatives
 
@@ -187,6 +201,10 @@ def choose(
 
     The `accept` query parameter goes first; only when nothing it names is on offer does the Accept
     header decide. No header at all means everything is acceptable (RFC 9110 §12.5.1).
+
+    Two deviations from PS3.18 §8.7.5, for the sake of clients there are: it has 406 for a request
+    without an Accept header, which many an HTTP library does not send by itself, and 400 for DICOM
+    and rendered media types side by side, which browsers' lists amount to.
 
     Parameters
     ----------
@@ -212,7 +230,8 @@ def choose(
         found = _best(offers, _with_syntax(_parse_query(text), transfer_syntax))
         if found is not None:
             return found
-    alternatives = parse_accept(header_text) if header_text else []
+    # §8.7.7: what is not valid "shall be ignored"; nothing that is acceptable may be left then.
+    alternatives = parse_accept(header_text, strict=False)
     if not header_text.strip(_SPACE + ","):
         alternatives = [Alternative("*/*", None, None, 1000)]
     found = _best(offers, alternatives)
@@ -222,6 +241,23 @@ def choose(
             available=[str(offer) for offer in offers],
         )
     return found
+
+
+def check_charset(values: Iterable[str]) -> None:
+    """Hold `charset` query parameters against what there is, UTF-8 (PS3.18 §8.3.3.2).
+
+    Accept-Charset is another matter: where nothing it names is supported, the default of the media
+    type is taken (§8.8.5), which is UTF-8 as well.
+
+    Raises
+    ------
+    MalformedQuery
+        When no character set that is named is supported.
+    """
+    for value in values:
+        names = [one.partition(";")[0].strip(' \t"').lower() for one in value.split(",")]
+        if not _CHARSETS.intersection(names):
+            raise MalformedQuery("charset", "not UTF-8, which is what text is in here")
 
 
 def _parse_query(text: str) -> list[Alternative]:

@@ -1,7 +1,7 @@
 """Metadata of studies, series and instances as DICOM JSON or XML (PS3.18 §10.4.1.1.2, Annex F).
 
-Both are in UTF-8 whatever the client would like: the character set that remains when none of its
-own is supported is the default of the media type (PS3.18 §8.8.5).
+Both are in UTF-8 whatever Accept-Charset would like: the character set that remains when none of
+those is supported is the default of the media type (PS3.18 §8.8.5).
 """
 
 from collections.abc import Iterator

@@ -144,10 +144,22 @@ def test_metadata_are_utf8_whatever_the_client_would_like(
     client: httpx.Client, slide: MadeFile, charset: str
 ) -> None:
     path = f"{path_of(slide)}/metadata"
-    answer = client.get(path, params={"charset": charset}, headers={"accept-charset": charset})
+    answer = client.get(path, headers={"accept-charset": charset})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/dicom+json"
     assert answer.json()[0]["00080018"]["Value"] == [slide.uid]
+
+
+@pytest.mark.parametrize(
+    ("charset", "status"), [("utf-8", 200), ("iso-8859-1,utf-8", 200), ("iso-8859-1", 400)]
+)
+@pytest.mark.parametrize("accept", ["*/*", XML_PARTS])
+def test_a_charset_that_there_is_not_is_400(
+    client: httpx.Client, slide: MadeFile, charset: str, status: int, accept: str
+) -> None:
+    path = f"{path_of(slide)}/metadata"
+    answer = client.get(path, params={"charset": charset}, headers={"accept": accept})
+    assert answer.status_code == status
 
 
 def test_metadata_are_json_or_406(client: httpx.Client, slide: MadeFile) -> None:

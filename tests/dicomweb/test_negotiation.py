@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.errors import MalformedRequest, NotAcceptable
-from dicomweb.negotiation import Offer, choose, parse_accept, parse_media_type
+from archive.errors import MalformedQuery, MalformedRequest, NotAcceptable
+from dicomweb.negotiation import Offer, check_charset, choose, parse_accept, parse_media_type
 
 JPEG, J2K, EXPLICIT = (
     "1.2.840.10008.1.2.4.50",
@@ -196,11 +196,24 @@ def test_what_the_parameter_names_and_is_not_there_leaves_it_to_the_header() -> 
 @pytest.mark.parametrize(
     "text", ["image", "image/", "/jpeg", "image/jpeg;q=2", "image/jpeg;q=x", '"', ";", "*/jpeg"]
 )
-def test_an_accept_without_anything_readable_is_malformed(text: str) -> None:
-    with pytest.raises(MalformedRequest):
+def test_an_accept_without_anything_readable_accepts_nothing(text: str) -> None:
+    with pytest.raises(NotAcceptable):  # PS3.18 §8.7.7: what is not valid is ignored
         choose(FRAMES, accept=[text])
     with pytest.raises(MalformedRequest):
         choose(FRAMES, query=[text])
+
+
+@pytest.mark.parametrize(
+    "value", ["utf-8", "UTF-8", "iso-8859-1;q=0.9,utf-8;q=0.1", '"ISO_IR 192"', "ISO_IR 192"]
+)
+def test_text_is_to_be_had_in_utf8(value: str) -> None:
+    check_charset([value])
+
+
+@pytest.mark.parametrize("value", ["iso-8859-1", "", "utf8", "nonsense,latin1", "*"])
+def test_a_charset_that_there_is_not_is_malformed(value: str) -> None:
+    with pytest.raises(MalformedQuery):  # PS3.18 §8.3.3.2
+        check_charset([value])
 
 
 def test_an_endless_accept_is_refused() -> None:
