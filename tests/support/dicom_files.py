@@ -28,6 +28,8 @@ from archive.model.transfer_syntaxes import (
     JPEG_BASELINE,
 )
 
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
 ITEM = struct.Struct("<HHL")
 DELIMITER = ITEM.pack(0xFFFE, 0xE0DD, 0)
 
@@ -75,9 +77,12 @@ def tissue(frames: int, rows: int, columns: int, *, seed: int = 7) -> NDArray[np
 
 
 def study_attributes(**given: object) -> Dataset:
-    """Make what every instance has; `given` keywords go on top."""
+    """Make what every instance has; `given` keywords go on top.
+
+    It is of a class that demands nothing more, so that no store has to warn of it.
+    """
     dataset = Dataset()
-    dataset.SOPClassUID = VL_WHOLE_SLIDE_MICROSCOPY
+    dataset.SOPClassUID = SECONDARY_CAPTURE
     dataset.SOPInstanceUID = generate_uid(prefix=None)
     dataset.StudyInstanceUID = generate_uid(prefix=None)
     dataset.SeriesInstanceUID = generate_uid(prefix=None)
@@ -99,7 +104,7 @@ def whole_slide_attributes(
     *, rows: int, columns: int, across: int, down: int, **given: object
 ) -> Dataset:
     """Make the header of a TILED_FULL level of `across` x `down` tiles."""
-    dataset = study_attributes()
+    dataset = study_attributes(SOPClassUID=VL_WHOLE_SLIDE_MICROSCOPY)
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
     dataset.Rows, dataset.Columns = rows, columns
     dataset.NumberOfFrames = across * down
