@@ -11,13 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, groupby
 from typing import BinaryIO
 
+import orjson
+from sqlalchemy.orm import Session
+
+from archive import concatenations
 from archive.blobs import BlobStore, SupportsImmediateRead, open_front
 from archive.caches import ByteBoundedCache, SingleFlight
 from archive.catalog import lookup, tombstones
 from archive.catalog.database import Database
 from archive.catalog.lookup import Located, MetadataParts
+from archive.concatenations import JoinedInstance
 from archive.errors import BlobsUnavailable, CannotTranscode, FrameNotFound, Gone, NotFound
 from archive.model.frames import ByteSpan
 from archive.model.identifiers import InstancePath, ResourcePath
@@ -177,6 +183,8 @@ class Retriever:
             kept = None if located is None else self._instances.get(located.instance.blob_key)
             if located is not None and kept is None:
                 located = lookup.find(session, path)
+            if located is None:
+                located = self._joined(session, path)
         if located is None:
             raise _no_instance(path)
         instance = located.instance if kept is None else kept
@@ -187,6 +195,32 @@ class Retriever:
             if generation == self._generation:
                 self._remember(path, _Remembered(instance.blob_key, located.labels, until))
         return replace(located, instance=instance)
+
+    def _joined(self, session: Session, path: InstancePath) -> Located | None:
+        """Give the source of a concatenation, its parts put together; None where there is none."""
+        found = lookup.find_parts(session, path)
+        if not found:
+            return None
+        parts = []
+        for one in found:
+            documents, _ = lookup.list_metadata(
+                session, _resource(one.instance.path), Visibility.ALL, limit=1
+            )
+            header = zlib.decompress(documents[0].header_gz, zlib.MAX_WBITS | 16)
+            parts.append(concatenations.Part(one.instance, orjson.loads(header)))
+        instance = concatenations.joined(path, parts)
+        return None if instance is None else Located(instance, found[0].labels)
+
+    def _source_of(self, resource: ResourcePath, visible: Visibility) -> JoinedInstance | None:
+        """Give the source of a concatenation where that is what a resource names."""
+        if resource.series is None or resource.instance is None:
+            return None
+        path = InstancePath(resource.study, resource.series, resource.instance)
+        try:
+            found = self.locate(path, visible)
+        except NotFound:
+            return None
+        return found if isinstance(found, JoinedInstance) else None
 
     def _remember(self, path: InstancePath, remembered: _Remembered) -> None:
         if len(self._paths) >= max(self._instances.limit_bytes // _INSTANCE_BYTES, 16):
@@ -201,6 +235,9 @@ class Retriever:
         with self._database.begin() as session:
             found = lookup.list_instances(session, resource, visible)
         if not found:
+            source = self._source_of(resource, visible)
+            if source is not None:
+                return [source]
             raise self._missing(resource, visible)
         return found
 
@@ -216,6 +253,8 @@ class Retriever:
 
     def frame_spans(self, instance: StoredInstance, number: int) -> Sequence[ByteSpan]:
         """Give the fragments of a frame; raises `FrameNotFound`."""
+        if isinstance(instance, JoinedInstance):
+            instance, number = concatenations.part_of(instance, number)
         return self._with_index(instance).frame_index.frame(number)  # type: ignore[union-attr]
 
     def frames(self, instance: StoredInstance, numbers: Sequence[int]) -> Iterator[bytes]:
@@ -228,6 +267,8 @@ class Retriever:
         CannotTranscode
             When frames cannot be told from each other, as in video.
         """
+        if isinstance(instance, JoinedInstance):
+            return self._frames_of_parts(instance, numbers)
         if instance.frame_index is None and instance.pixels is not None:
             if self.header(instance).deflated:
                 return self._inflated_frames(instance, numbers)
@@ -271,6 +312,15 @@ class Retriever:
             raise CannotTranscode("the frames of this instance cannot be read one by one")
         return kept
 
+    def _frames_of_parts(self, instance: JoinedInstance, numbers: Sequence[int]) -> Iterator[bytes]:
+        """Read frames out of the parts they lie in, those that follow each other in one go."""
+        places = [concatenations.part_of(instance, number) for number in numbers]
+        runs = [
+            (part, [number for _, number in run])
+            for part, run in groupby(places, key=lambda place: place[0])
+        ]
+        return chain.from_iterable(self.frames(part, local) for part, local in runs)
+
     def _read_frames(self, key: BlobKey, wanted: Sequence[Sequence[ByteSpan]]) -> Iterator[bytes]:
         first = 0
         while first < len(wanted):
@@ -299,7 +349,12 @@ class Retriever:
         return (bytes(header.data[begin:end]) for begin, end in edges)
 
     def header(self, instance: StoredInstance) -> Header:
-        """Give all of an instance but its pixel data, from memory when it was read lately."""
+        """Give all of an instance but its pixel data, from memory when it was read lately.
+
+        Of the source of a concatenation it is the header of the first part.
+        """
+        if isinstance(instance, JoinedInstance):
+            instance = instance.parts[0]
         found = self._headers.get(instance.blob_key)
         if found is not None:
             return found
@@ -315,6 +370,8 @@ class Retriever:
 
     def bulk_data(self, instance: StoredInstance, attribute_path: str) -> bytes:
         """Give one bulk data value, little endian; raises `BulkDataNotFound`."""
+        if isinstance(instance, JoinedInstance):
+            instance, attribute_path = concatenations.bulk_data_of(instance, attribute_path)
         return bulk_data(self.header(instance), attribute_path)
 
     def open(self, instance: StoredInstance) -> AbstractContextManager[BinaryIO]:
@@ -352,8 +409,21 @@ class Retriever:
         """
         first = self._some_metadata(resource, visible, 0)
         if not first[0]:
+            source = self._source_of(resource, visible)
+            if source is not None:
+                return iter([self._joined_document(source, visible)])
             raise self._missing(resource, visible)
         return self._documents(resource, visible, first)
+
+    def _joined_document(self, source: JoinedInstance, visible: Visibility) -> MetadataDocument:
+        parts = [self._some_metadata(_resource(part.path), visible, 0)[0] for part in source.parts]
+        found = [one for some in parts for one in some]
+        if len(found) != len(source.parts):  # one was deleted just now
+            raise _no_instance(source.path)
+        etag = f"{source.sha256[:32]}-m{METADATA_VERSION}"
+        header = concatenations.joined_header(source, found[0].header_gz)
+        per_frame = concatenations.joined_per_frame(source, [one.per_frame_gz for one in found])
+        return MetadataDocument(source.path, etag, header, per_frame)
 
     def _documents(
         self,

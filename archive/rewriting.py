@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from archive.concatenations import JoinedInstance
 from archive.errors import CannotTranscode
 from archive.model.frames import PixelDescription
 from archive.model.instances import StoredInstance
@@ -98,6 +99,8 @@ def can_transcode(instance: StoredInstance, transfer_syntax_uid: str) -> bool:
     Without pixel data an instance has no use for a compressed syntax (PS3.5 §A.4).
     """
     stored_uid, pixels = instance.transfer_syntax_uid, instance.pixels
+    if isinstance(instance, JoinedInstance):
+        return False  # there is no file of it
     if transfer_syntax_uid == stored_uid:
         return True
     if transfer_syntax_uid not in INSTANCE_TARGETS or not can_decode(stored_uid):

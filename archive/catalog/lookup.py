@@ -14,6 +14,9 @@ from archive.model.instances import BlobKey, StoredInstance
 from archive.part10 import decode_frame_index
 from auth import Visibility
 
+MAXIMUM_PARTS = 1000
+"""Of a concatenation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Located:
@@ -75,6 +78,21 @@ def find(session: Session, path: InstancePath, *, frame_index: bool = True) -> L
     if frame_index and row.frame_index is not None:
         index = decode_frame_index(row.frame_index)
     return Located(_instance(row, index), frozenset(row.labels))
+
+
+def find_parts(session: Session, path: InstancePath) -> list[Located]:
+    """Give the parts of the concatenation whose source is at `path`, whoever may see them."""
+    rows = session.execute(
+        _joined(*_COLUMNS)
+        .where(
+            InstanceRow.sop_instance_uid_of_concatenation_source == path.instance,
+            SeriesRow.series_uid == path.series,
+            StudyRow.study_uid == path.study,
+        )
+        .order_by(InstanceRow.id)
+        .limit(MAXIMUM_PARTS)
+    )
+    return [Located(_instance(row, None), frozenset(row.labels)) for row in rows]
 
 
 def find_by_uid(session: Session, uid: InstanceUid) -> StoredInstance | None:

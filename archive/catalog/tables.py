@@ -197,6 +197,8 @@ class InstanceRow(Base):
     total_pixel_matrix_columns: Mapped[int | None]
     total_pixel_matrix_rows: Mapped[int | None]
     dimension_organization_type: Mapped[str | None]
+    concatenation_uid: Mapped[str | None]
+    sop_instance_uid_of_concatenation_source: Mapped[str | None]
     optical_path_identifiers: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
     optical_path_descriptions: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
     illumination_wave_lengths: Mapped[list[float]] = mapped_column(server_default=_NO_DECIMALS)
@@ -227,6 +229,18 @@ class InstanceRow(Base):
         Index("ix_instances_study_id", "study_id", "id"),
         # SOPClassUID, and SOPClassesInStudy.
         Index("ix_instances_sop_class_uid", "sop_class_uid", "study_id"),
+        # The parts of a concatenation, by the instance that they were cut from.
+        Index(
+            "ix_instances_concatenation_source",
+            "sop_instance_uid_of_concatenation_source",
+            postgresql_where=text("sop_instance_uid_of_concatenation_source IS NOT NULL"),
+        ),
+        # ConcatenationUID, which they share.
+        Index(
+            "ix_instances_concatenation_uid",
+            "concatenation_uid",
+            postgresql_where=text("concatenation_uid IS NOT NULL"),
+        ),
     )
 
 

@@ -227,6 +227,19 @@ INDEXED: tuple[IndexedAttribute, ...] = (
     IndexedAttribute(
         "dimension_organization_type", "DimensionOrganizationType", ("00209311",), "CS", _I, _K.TEXT
     ),
+    # Concatenations, PS3.3 §C.7.6.16.1: parts of an image that was too large to be sent as one.
+    IndexedAttribute(
+        "concatenation_uid", "ConcatenationUID", ("00209161",), "UI", _I, _K.UID, returned=False
+    ),
+    IndexedAttribute(
+        "sop_instance_uid_of_concatenation_source",
+        "SOPInstanceUIDOfConcatenationSource",
+        ("00200242",),
+        "UI",
+        _I,
+        _K.UID,
+        returned=False,
+    ),
     # Optical paths, PS3.3 §C.8.12.5: by which light and stain a channel was taken.
     IndexedAttribute(
         "optical_path_identifiers",
