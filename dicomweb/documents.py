@@ -20,7 +20,8 @@ from archive.model.transfer_syntaxes import OCTET_STREAM
 from archive.reports import Report, read_report, report_html, report_text
 from auth import Visibility
 from dicomweb import native_model
-from dicomweb.negotiation import Offer, parse_media_type
+from dicomweb.media_types import parse_media_type
+from dicomweb.negotiation import Offer
 
 HTML, PLAIN, XML = "text/html", "text/plain", "text/xml"
 REPORT_TYPES = (HTML, PLAIN, XML)

@@ -18,10 +18,10 @@ from archive.blobs import Staging
 from archive.blobs.staging import refusing_a_full_disk
 from archive.errors import MalformedRequest, TooLarge, UnsupportedMedia
 from archive.part10.from_json import Attributes, StagedBulk
+from dicomweb.media_types import MediaType, parse_media_type
 from dicomweb.multipart import MultipartReader, PartBytes, PartEnds, PartStarts, boundary_of
 from dicomweb.native_model import MEDIA_TYPE as DICOM_XML
 from dicomweb.native_model import from_xml
-from dicomweb.negotiation import MediaType, parse_media_type
 from dicomweb.problems import Busy
 from dicomweb.receiving import FileParts
 

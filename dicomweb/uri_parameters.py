@@ -7,7 +7,7 @@ from math import ceil, isfinite
 from archive.errors import MalformedQuery
 from archive.model.identifiers import InstancePath, parse_uid
 from archive.render_options import MAXIMUM_SIDE
-from dicomweb.negotiation import parse_accept
+from dicomweb.media_types import parse_accept
 
 Parameters = Sequence[tuple[str, str]]
 

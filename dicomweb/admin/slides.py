@@ -24,6 +24,7 @@ from auth import Permission
 from conversion import ConversionRequest
 from conversion.errors import MalformedRequest as MalformedConversion
 from dicomweb.dependencies import Caller, requires
+from dicomweb.media_types import parse_media_type
 from dicomweb.multipart import (
     MultipartReader,
     PartBytes,
@@ -31,7 +32,6 @@ from dicomweb.multipart import (
     PartStarts,
     boundary_of,
 )
-from dicomweb.negotiation import parse_media_type
 from dicomweb.queries import parse_parameters, values_of
 from dicomweb.receiving import FileParts, receive
 

@@ -21,8 +21,8 @@ from auth import Permission
 from dicomweb import problems
 from dicomweb.addresses import PREFIX
 from dicomweb.dependencies import Caller, requires
+from dicomweb.media_types import MediaType
 from dicomweb.native_model import MEDIA_TYPE as DICOM_XML
-from dicomweb.negotiation import MediaType
 from dicomweb.receiving import FileParts, receive
 from dicomweb.store_bodies import (
     DICOM,

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive.errors import MalformedQuery, MalformedRequest, NotAcceptable
-from dicomweb.negotiation import Offer, check_charset, choose, parse_accept, parse_media_type
+from dicomweb.media_types import parse_accept, parse_media_type
+from dicomweb.negotiation import Offer, check_charset, choose
 
 JPEG, J2K, EXPLICIT = (
     "1.2.840.10008.1.2.4.50",

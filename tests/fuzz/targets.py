@@ -26,9 +26,10 @@ from archive.part10 import check_instance, encode_frame_index, locate_frames, re
 from archive.part10.from_json import StagedBulk, encode
 from archive.settings import Settings
 from dicomweb.addresses import base_url
+from dicomweb.media_types import parse_media_type
 from dicomweb.multipart import MultipartReader, PartBytes, PartEnds, PartStarts, boundary_of
 from dicomweb.native_model import from_xml, to_xml
-from dicomweb.negotiation import Offer, choose, parse_media_type
+from dicomweb.negotiation import Offer, choose
 from dicomweb.queries import parse_parameters, parse_search
 from dicomweb.responses import RangeNotSatisfiable, parse_range
 from tests.support.dicom_files import (
