@@ -31,7 +31,7 @@ from archive.model.attributes import IndexedAttribute
 from archive.model.frames import ByteSpan
 from archive.model.identifiers import InstancePath, ResourcePath, StudyUid
 from archive.model.instances import Origin, StagedFile, StoredInstance, StoreOutcome, StoreStatus
-from archive.model.query import Page, Query
+from archive.model.query import Page, Query, Remaining
 from archive.model.slides import SlideRecord
 from archive.part10 import HeaderLimits
 from archive.part10.from_json import Attributes
@@ -47,7 +47,6 @@ from auth.tokens import Tokens
 from conversion import ConversionRequest
 
 __all__ = [
-    "REMAINING_LIMIT",
     "SCHEMA_STEPS",
     "Archive",
     "MetadataDocument",
@@ -57,9 +56,6 @@ __all__ = [
 
 SCHEMA_STEPS: tuple[SchemaStep, ...] = (engine.apply_schema,)
 """What brings the tables of others in our database up to date."""
-
-REMAINING_LIMIT = 10_000
-"""Rows behind a page are counted no further than this, and one."""
 
 
 class Archive:
@@ -172,12 +168,14 @@ class Archive:
         with self.database.begin() as session:
             return catalog_search.search(session, query, visible, self._page_ends)
 
-    def remaining(
-        self, query: Query, *, visible: Visibility, limit: int = REMAINING_LIMIT + 1
-    ) -> int:
-        """Count the rows behind the page of `query`, no further than `limit`."""
+    def remaining(self, query: Query, page: Page, *, visible: Visibility) -> Remaining:
+        """Count the rows behind the page that `query` gave, as far as that is quick."""
+        if not page.more:
+            return Remaining(0, exact=True)
         with self.database.begin() as session:
-            return catalog_search.count_behind(session, query, visible, self._page_ends, limit)
+            return catalog_search.count_behind(
+                session, query, visible, self._page_ends, few=page.few
+            )
 
     def site_attributes(self) -> Mapping[TagPath, IndexedAttribute]:
         """Give the attributes of the settings by which everything stored has been indexed."""

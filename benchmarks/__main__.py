@@ -18,6 +18,7 @@ For example:
   python -m benchmarks frames stow            two of them
   python -m benchmarks frames --frames 78000  over a larger instance
   python -m benchmarks stow --megabytes 10000 --seconds 3
+  python -m benchmarks search --instances 10000000
 
 Figures of one machine say little: read the ratios. On a busy machine read the column of frames per
 second of processor time, which does not count the time that others had.
@@ -37,6 +38,7 @@ def main() -> int:
             frames=chosen.frames,
             megabytes=chosen.megabytes,
             slide=chosen.slide,
+            instances=chosen.instances,
         )
         given = bench.Bench(Path(folder), options)
         for part in selected:
@@ -76,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--megabytes", type=int, default=2_000, help="of the instance stored (default: 2000)"
+    )
+    parser.add_argument(
+        "--instances",
+        type=int,
+        default=1_000_000,
+        help="in the catalog that is searched (default: 1000000; ten million take 20 GB)",
     )
     parser.add_argument("--slide", type=Path, help="convert this instead of the demo slide")
     return parser

@@ -27,6 +27,8 @@ class Options:
     """Of the instance that is stored."""
     slide: Path | None
     """Slide to convert; None is the demonstration slide."""
+    instances: int
+    """Of the catalog that is searched."""
 
 
 class Bench:

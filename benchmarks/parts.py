@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks import conversion, far, frames, ingest, metadata, minio, stow, workers
+from benchmarks import conversion, far, frames, ingest, metadata, minio, search, stow, workers
 
 if TYPE_CHECKING:
     from benchmarks.bench import Part
@@ -22,4 +22,5 @@ PARTS: tuple[Part, ...] = (
     minio.PART,
     conversion.PART,
     ingest.PART,
+    search.PART,
 )

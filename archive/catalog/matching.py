@@ -7,7 +7,7 @@ that no column could hold, such as one with a NUL, matches nothing: it must neve
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, and_, any_, exists, false, func, literal, or_, select, true
 
 from archive.catalog.items import same_item
 from archive.catalog.names import name_condition
@@ -41,12 +41,18 @@ _PAIRS = {
 }
 
 
-def conditions(keys: Sequence[QueryKey], *, fuzzy: bool) -> list[Condition]:
+def conditions(keys: Sequence[QueryKey], *, fuzzy: bool, narrow: bool = True) -> list[Condition]:
     """Give the conditions of keys of one level, on the columns of that level's row.
 
     Ranges of one form over a date and over its time are one range over both, as PS3.18 §8.3.4.1.1
     has it: from the first date at the first time to the last date at the last time (PS3.4
     §C.2.2.2.5).
+
+    Parameters
+    ----------
+    narrow
+        Whether to add what the GIN indexes answer: not where rows are looked at one by one anyway,
+        for the planner would take a common pattern for a rare one.
     """
     ranges = {key.attribute.name: key.match for key in keys if isinstance(key.match, RangeMatch)}
     combined = {
@@ -55,7 +61,9 @@ def conditions(keys: Sequence[QueryKey], *, fuzzy: bool) -> list[Condition]:
         if d in ranges and t in ranges and _form(ranges[d]) == _form(ranges[t])
     }
     left_out = set(combined) | set(combined.values())
-    found = [condition(k, fuzzy=fuzzy) for k in keys if k.attribute.name not in left_out]
+    found = [
+        condition(k, fuzzy=fuzzy, narrow=narrow) for k in keys if k.attribute.name not in left_out
+    ]
     for date, time in combined.items():
         level = next(k.attribute.level for k in keys if k.attribute.name == date)
         found.append(_moments(ROWS[level], date, time, ranges[date], ranges[time]))
@@ -68,7 +76,7 @@ def _form(match: RangeMatch) -> tuple[bool, bool]:
     return match.first is None, match.last is None
 
 
-def condition(key: QueryKey, *, fuzzy: bool) -> Condition:
+def condition(key: QueryKey, *, fuzzy: bool, narrow: bool = True) -> Condition:
     """Give the condition of one key."""
     attribute, match = key.attribute, key.match
     if any("\0" in text for text in _texts(match)):
@@ -80,9 +88,9 @@ def condition(key: QueryKey, *, fuzzy: bool) -> Condition:
     row = ROWS[attribute.level]
     column = getattr(row, attribute.name)
     if attribute.many:
-        return _many(row, attribute, column, match)
+        return _many(row, attribute, column, match, narrow=narrow)
     if attribute.kind is Kind.NAME:
-        return _name(row, attribute, match, fuzzy=fuzzy)
+        return _name(row, attribute, match, fuzzy=fuzzy, narrow=narrow)
     if attribute.name == "study_date":
         # The same but for being empty where there is no date; the order of studies is by it, so
         # that one index answers both.
@@ -90,8 +98,8 @@ def condition(key: QueryKey, *, fuzzy: bool) -> Condition:
         if isinstance(match, EmptyMatch):
             return column == ""
         if isinstance(match, RangeMatch) and match.first is None:
-            return and_(column != "", _single(row, attribute, column, match))
-    return _single(row, attribute, column, match)
+            return and_(column != "", _single(row, attribute, column, match, narrow=narrow))
+    return _single(row, attribute, column, match, narrow=narrow)
 
 
 def _texts(match: Match) -> Sequence[str]:
@@ -104,11 +112,21 @@ def _texts(match: Match) -> Sequence[str]:
     return [text for text in (match.first, match.last) if text is not None]
 
 
-def _single(row: Any, attribute: IndexedAttribute, column: Any, match: Match) -> Condition:  # noqa: ANN401
+def _single(
+    row: Any,  # noqa: ANN401
+    attribute: IndexedAttribute,
+    column: Any,  # noqa: ANN401
+    match: Match,
+    *,
+    narrow: bool,
+) -> Condition:
     if isinstance(match, EmptyMatch):
         return column.is_(None)  # type: ignore[no-any-return]
     if isinstance(match, WildcardMatch):
-        return _wildcard(row, attribute, column, match.pattern)
+        fits: Condition = column.like(like(match.pattern), escape="\\")
+        if not narrow or has_prefix(match.pattern):
+            return fits  # a prefix is found by a text_pattern_ops index
+        return and_(fits, _narrowed(row, attribute, match.pattern))
     if isinstance(match, RangeMatch):
         return _range(attribute.kind, column, match)
     if attribute.kind is Kind.TIME:
@@ -167,20 +185,20 @@ def _moments(row: Any, date: str, time: str, dates: RangeMatch, times: RangeMatc
 # --- texts ----------------------------------------------------------------------------------------
 
 
-def _wildcard(row: Any, attribute: IndexedAttribute, column: Any, pattern: str) -> Condition:  # noqa: ANN401
-    fits: Condition = column.like(like(pattern), escape="\\")
-    if has_prefix(pattern):
-        return fits  # by its prefix, from a text_pattern_ops index
-    return and_(fits, _narrowed(row, attribute, pattern))
-
-
 def _narrowed(row: Any, attribute: IndexedAttribute, pattern: str) -> Condition:  # noqa: ANN401
     """Give a condition that the GIN index answers and that every match fulfils."""
     tokens = tokens_of(attribute.name, pattern) if hasattr(row, "tokens") else ()
     return row.tokens.contains(tokens) if tokens else true()
 
 
-def _many(row: Any, attribute: IndexedAttribute, column: Any, match: Match) -> Condition:  # noqa: ANN401
+def _many(
+    row: Any,  # noqa: ANN401
+    attribute: IndexedAttribute,
+    column: Any,  # noqa: ANN401
+    match: Match,
+    *,
+    narrow: bool,
+) -> Condition:
     """Match where any of several values does; `EveryMatch` where each wanted one is there."""
     if isinstance(match, EmptyMatch):
         return func.cardinality(column) == 0
@@ -189,17 +207,29 @@ def _many(row: Any, attribute: IndexedAttribute, column: Any, match: Match) -> C
         fits = exists(
             select(literal(1)).where(value.like(like(match.pattern), escape="\\")).correlate(row)
         )
-        return and_(_narrowed(row, attribute, match.pattern), fits)
+        return and_(_narrowed(row, attribute, match.pattern), fits) if narrow else fits
     if isinstance(match, RangeMatch):
         return false()
     values = _values(attribute.kind, match.values)
     if isinstance(match, EveryMatch):
         whole = values and len(values) == len(match.values)
         return column.contains(values) if whole else false()
-    return column.overlap(values) if values else false()
+    if not values:
+        return false()
+    if not narrow:  # the same without the GIN index of `series`
+        return or_(*(any_(column) == value for value in values))
+    found: Condition = column.overlap(values)
+    return found
 
 
-def _name(row: Any, attribute: IndexedAttribute, match: Match, *, fuzzy: bool) -> Condition:  # noqa: ANN401
+def _name(
+    row: Any,  # noqa: ANN401
+    attribute: IndexedAttribute,
+    match: Match,
+    *,
+    fuzzy: bool,
+    narrow: bool,
+) -> Condition:
     column = getattr(row, f"{attribute.name}_folded")
     if isinstance(match, EmptyMatch):
         return column.is_(None)  # type: ignore[no-any-return]
@@ -207,7 +237,9 @@ def _name(row: Any, attribute: IndexedAttribute, match: Match, *, fuzzy: bool) -
         return false()
     if isinstance(match, EveryMatch):
         match = ValueMatch(match.values)
-    return name_condition(column, row.tokens, attribute.name, match, fuzzy=fuzzy)
+    return name_condition(
+        column, row.tokens if narrow else None, attribute.name, match, fuzzy=fuzzy
+    )
 
 
 # --- derived attributes ---------------------------------------------------------------------------

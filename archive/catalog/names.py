@@ -35,7 +35,7 @@ def name_condition(
     folded
         Column of the folded name, `=doe^john=`.
     tokens
-        Column of the tokens that narrow it down (see `folding`).
+        Column of the tokens that narrow it down (see `folding`); None to go without.
     name
         Under which the tokens were made.
     """
@@ -74,7 +74,7 @@ def _words(folded: Any, tokens: Any, name: str, pattern: str) -> Condition:  # n
 
 def _narrowed(tokens: Any, name: str, pieces: list[str]) -> list[Condition]:  # noqa: ANN401
     """Give what the GIN index answers and every match fulfils, if there is such a thing."""
-    wanted = tokens_of_pattern(name, pieces)
+    wanted = set() if tokens is None else tokens_of_pattern(name, pieces)
     return [tokens.contains(sorted(wanted))] if wanted else []
 
 

@@ -76,6 +76,12 @@ def behind(level: Level, place: Place) -> ColumnElement[bool]:
     return and_(here <= there, or_(StudyRow.id != place.study_id, _CHILD[level] > place.child_id))
 
 
+def until(place: Place) -> ColumnElement[bool]:
+    """Give the condition of every row of the studies up to that of `place`, itself included."""
+    here = tuple_(StudyRow.listed_on, StudyRow.id)
+    return here >= (place.listed_on, place.study_id)
+
+
 class PageEnds:
     """Remembers at which row pages of searches ended. Safe between threads.
 

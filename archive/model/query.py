@@ -115,3 +115,14 @@ class Page:
     rows: Sequence[ResultRow]
     more: bool
     """Whether further rows exist behind this page."""
+    few: bool = False
+    """Whether so few rows match that those behind can be counted at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """How many rows there are behind a page."""
+
+    count: int
+    exact: bool
+    """False where counting stopped: there are at least as many."""

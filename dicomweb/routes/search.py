@@ -8,9 +8,8 @@ import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from archive.archive import REMAINING_LIMIT
 from archive.model.attributes import Kind, Level
-from archive.model.query import Page, Query, ResultRow
+from archive.model.query import Page, Query, Remaining, ResultRow
 from auth import Permission
 from dicomweb import native_model
 from dicomweb.addresses import PREFIX, BaseUrl
@@ -122,7 +121,7 @@ def _search(
     offer = caller.choose(OFFERS)
     visible = caller.visible
     page = caller.archive.search(asked.query, visible=visible)
-    remaining = caller.archive.remaining(asked.query, visible=visible) if page.more else 0
+    remaining = caller.archive.remaining(asked.query, page, visible=visible)
     headers = {"Cache-Control": "no-store", **joined_vary("Accept", "Accept-Encoding")}
     warnings = _warnings(caller.address, asked, remaining, most)
     if warnings:
@@ -157,12 +156,12 @@ def _row(row: ResultRow, query: Query, address: BaseUrl) -> bytes:
     return text.replace(b'"BulkDataURI":"', f'"BulkDataURI":"{url}/'.encode())
 
 
-def _warnings(address: BaseUrl, asked: SearchRequest, remaining: int, most: int) -> list[str]:
+def _warnings(address: BaseUrl, asked: SearchRequest, remaining: Remaining, most: int) -> list[str]:
     """Make the Warning values of PS3.18 §8.3.4 and §10.6.3.1 (RFC 7234 §5.5)."""
     texts = []
-    if remaining:
-        # Counting further would take longer than the search.
-        count = f"more than {REMAINING_LIMIT}" if remaining > REMAINING_LIMIT else str(remaining)
+    if remaining.count or not remaining.exact:
+        # Counting them all would take longer than the search, where there are very many.
+        count = f"{remaining.count}" if remaining.exact else f"at least {max(remaining.count, 1)}"
         texts.append(f"There are {count} additional results that can be requested")
         if asked.limited:
             texts.append(f"No more than {most} results are given at once")

@@ -62,7 +62,7 @@ def test_pages_neither_repeat_nor_skip_rows_while_studies_come_and_go(database: 
             query = Query(level, limit=1, offset=page)
             with database.begin() as session:
                 found = search(session, query, Visibility.ALL, ends)
-                behind = count_behind(session, query, Visibility.ALL, ends, 100)
+                behind = count_behind(session, query, Visibility.ALL, ends).count
             seen += [(row.study, row.series, row.instance) for row in found.rows]
             assert behind == max(len(everything) - page - 1, 0)
             assert found.more == (behind > 0)
