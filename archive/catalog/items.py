@@ -43,7 +43,8 @@ def same_item(attributes: Any, keys: Sequence[QueryKey]) -> list[Condition]:  # 
     """
     by_sequence: dict[str, list[QueryKey]] = {}
     for key in keys:
-        if len(key.attribute.path) > 1:
+        # What must be without a value is so in every item, and where there is none.
+        if len(key.attribute.path) > 1 and not isinstance(key.match, EmptyMatch):
             by_sequence.setdefault(key.attribute.path[0], []).append(key)
     return [
         _some_item(attributes, [(key.attribute.path, key) for key in together], 0)
@@ -79,8 +80,6 @@ def _values(parent: Any, tag: str) -> Any:  # noqa: ANN401
 
 def _leaf(item: Any, tag: str, key: QueryKey, depth: int) -> Condition:  # noqa: ANN401
     values = func.jsonb_array_elements_text(_values(item, tag)).column_valued(f"value_{depth}")
-    if isinstance(key.match, EmptyMatch):
-        return ~_exists(values, true())
     fits = _fits(values, key.attribute.kind, key.match)
     return _exists(values, fits)
 
