@@ -17,11 +17,6 @@ WADL = "application/vnd.sun.wadl+xml"
 NAMESPACE = "http://wadl.dev.java.net/2009/02"
 
 _TEMPLATE = re.compile(r"\{(\w+)(?::\w+)?\}")
-# PS3.18 Table 10.1.2-1 and Table 10.4.1-5: every resource takes these two.
-_NEGOTIATION = (
-    ("accept", "A media type that goes before the Accept header"),
-    ("charset", "UTF-8 is what there is"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +30,13 @@ class Parameter:
     options: tuple[str, ...] = ()
 
 
+# PS3.18 Table 10.1.2-1 and Table 10.4.1-5: every resource takes these two.
+_NEGOTIATION = (
+    Parameter("accept", "query", "A media type that goes before the Accept header"),
+    Parameter("charset", "query", "Of text", ("UTF-8",)),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """What can be done with a resource."""
@@ -44,6 +46,8 @@ class Method:
     identifier: str
     text: str
     parameters: tuple[Parameter, ...]
+    taken: tuple[str, ...]
+    """Media types of the request."""
     media_types: tuple[str, ...]
     """Of the response when it succeeds."""
     statuses: tuple[int, ...]
@@ -83,7 +87,7 @@ def _method(route: BaseRoute, name: str) -> Method:
     media_types = extra.get("x-accept") or [kind for content in succeeding for kind in content]
     parameters = [Parameter("Accept", "header", options=tuple(media_types))]
     if name == "GET":
-        parameters += [Parameter(key, "query", text) for key, text in _NEGOTIATION]
+        parameters += _NEGOTIATION
     for one in extra.get("parameters", ()):
         parameters.append(Parameter(one["name"], one["in"], one.get("description", "")))
     return Method(
@@ -91,6 +95,7 @@ def _method(route: BaseRoute, name: str) -> Method:
         identifier="".join(word.capitalize() for word in about.name.split("_")),
         text=(getattr(route, "description", None) or "").partition("\n")[0],
         parameters=tuple(parameters),
+        taken=tuple(extra.get("requestBody", {}).get("content", ())),
         media_types=tuple(dict.fromkeys(media_types)),
         statuses=tuple(sorted({200, *map(int, responses)})),
     )
@@ -125,6 +130,7 @@ def _write(node: Resource, out: list[str]) -> None:
             inside = [f"<doc>{escape(one.text)}</doc>"] if one.text else []
             inside += [f"<option value={quoteattr(option)}/>" for option in one.options]
             out.append(f">{''.join(inside)}</param>\n" if inside else "/>\n")
+        out += [f"<representation mediaType={quoteattr(kind)}/>\n" for kind in method.taken]
         out.append("</request>\n")
         good = [code for code in method.statuses if code < 300]
         bad = [code for code in method.statuses if code >= 300]
@@ -160,6 +166,7 @@ def _node(node: Resource) -> dict[str, Any]:
                     }
                     for one in method.parameters
                 ],
+                **({"takes": list(method.taken)} if method.taken else {}),
                 "mediaTypes": list(method.media_types),
                 "statuses": list(method.statuses),
             }

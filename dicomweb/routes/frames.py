@@ -63,7 +63,7 @@ class _Form:
     converts: bool
     """Whether the stored bytes have to be changed."""
     tag: str
-    """What the entity tags of this form begin with."""
+    """What the entity tags of this form begin with, their opening quote included."""
     small: bool
     """Whether it is one frame that is surely read and sent at once, without looking at it first."""
 
@@ -103,7 +103,7 @@ class Frames:
                 partial(archive.locate, path, visible=visible)
             )
         form, if_none_match = _asked(scope, instance, single=len(numbers) == 1)
-        tag = f'"{form.tag}-{text}"' if len(numbers) == 1 else entity_tag(form.tag, text)
+        tag = f'{form.tag}-{text}"' if len(numbers) == 1 else entity_tag(form.tag, text, weak=True)
         headers = [(b"etag", tag.encode("ascii")), CACHE_CONTROL, _VARY]
         answer = _Answer(archive, instance, numbers, form)  # raises for frames out of range
         if if_none_match is not None and is_current(if_none_match, tag):
@@ -141,7 +141,7 @@ class Frames:
         content_type = form.content_type
         if form.offer.multipart:
             content_type, body = _in_parts(form.offer, (int(text),), (body,))
-        tag = f'"{form.tag}-{text}"'.encode("ascii")
+        tag = f'{form.tag}-{text}"'.encode("ascii")
         return ImmediateAnswer(content_type, tag, _FIXED, body)
 
     def _form_of(self, instance: StoredInstance, accept: bytes) -> _Form:
@@ -357,7 +357,8 @@ def _form(question: _Question) -> _Form:
         query=values_of(parameters, "accept"),
         transfer_syntax=syntaxes[0] if syntaxes else None,
     )
-    tag = entity_tag(question.sha256, str(offer)).strip('"')
+    # Weak where there are parts, whose boundary is another each time.
+    tag = entity_tag(question.sha256, str(offer), weak=offer.multipart)[:-1]
     content_type = offer.content_type.encode("ascii")
     converts = must_convert(question.uid, question.pixels, offer)
     # No codec makes a frame of noise much larger than it is without it.

@@ -84,6 +84,12 @@ def test_methods_have_names_of_their_own_and_tell_what_they_take(client: httpx.C
     }
 
 
+def test_what_may_be_stored_is_told(client: httpx.Client) -> None:
+    store = methods_in(client.options("/dicomweb").content)["/studies", "POST"]
+    taken = [one.get("mediaType") for one in store.iterfind(f"{_W}request/{_W}representation")]
+    assert "multipart/related" in taken
+
+
 def test_places_in_paths_are_told_as_template_parameters(client: httpx.Client) -> None:
     root = etree.fromstring(client.options("/dicomweb").content)
     for resource in root.iter(f"{_W}resource"):
