@@ -6,11 +6,12 @@ from frame to frame of an instance (its path, the form that was negotiated) is w
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple
 
+import anyio
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
@@ -36,6 +37,9 @@ MAXIMUM_FRAMES = 10_000
 """Frames of one request; a list of them has to fit into a request line anyway."""
 INLINE_BYTES = 1024 * 1024
 """Reading more than this from local files goes to a thread, so that nobody else waits for it."""
+READS_AT_ONCE = 64
+"""Frames that are being fetched from an object store, each in a thread. They are not those of the
+other routes: a store that hangs must not take every thread from what does not need it."""
 CACHE_CONTROL = (b"cache-control", b"private, max-age=86400")
 """Frames of an instance never change; a day, so that a deletion shows in the end."""
 
@@ -85,6 +89,7 @@ class Frames:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._reading = anyio.CapacityLimiter(READS_AT_ONCE)
         self._forms: dict[tuple[str, bytes], _Form] = {}
 
     async def __call__(
@@ -171,7 +176,8 @@ class Frames:
         if self._services.reads_inline and not answer.works:
             content_type, body = answer.whole()
         else:
-            content_type, body = await _in_thread(answer.whole)
+            limiter = None if answer.works else self._reading
+            content_type, body = await anyio.to_thread.run_sync(answer.whole, limiter=limiter)
         headers.append((b"content-type", content_type))
         await _send(send, 200, headers, body)
 
@@ -425,10 +431,6 @@ def _parts(media_type: str, numbers: Sequence[int], contents: Iterable[bytes]) -
 def _location(number: int) -> str:
     """Give where a frame is to be had by itself, relative to a list of frames."""
     return f"../frames/{number}"
-
-
-async def _in_thread[T](make: Callable[[], T]) -> T:
-    return await anyio.to_thread.run_sync(make)
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

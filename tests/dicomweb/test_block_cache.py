@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import httpx
@@ -85,6 +88,35 @@ def test_without_the_store_warm_frames_are_served_and_cold_ones_are_unavailable(
         assert after["hit"] >= before["hit"] + 2
         assert after["store"] == before["store"]
         assert after["cache"] >= before["cache"] + 2 * len(SLIDE.frames[0])
+
+
+def test_a_store_that_hangs_holds_up_nobody_but_those_who_need_it(
+    settings: Settings, minio: MinioServer
+) -> None:
+    given = changed(in_bucket(settings, minio.bucket()), locate_cache_seconds=0)
+    with (
+        running(given) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+        ThreadPoolExecutor(60) as pool,
+    ):
+        store(client, SLIDE)
+        warm, cold = f"{path_of(SLIDE)}/frames/1", f"{path_of(SLIDE)}/frames/{len(SLIDE.frames)}"
+        assert client.get(warm).status_code == 200
+        with minio.hanging():
+            # More than there are threads for everything else; a list is not answered at once.
+            waiting = [
+                pool.submit(httpx.get, server.url + cold + f",{1 + turn % 2}", timeout=60)
+                for turn in range(60)
+            ]
+            deadline = time.monotonic() + 20
+            while sum(one.name == "AnyIO worker thread" for one in threading.enumerate()) < 60:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert client.get(f"{path_of(SLIDE)}/frames/1,1").status_code == 200
+            assert client.get(warm).status_code == 200
+            assert client.get("/dicomweb/studies").status_code == 200
+            assert not any(one.done() for one in waiting)
+        assert {one.result().status_code for one in waiting} == {200}
 
 
 def test_the_cache_is_where_the_settings_say_and_bounded(

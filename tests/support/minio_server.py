@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,6 +20,7 @@ from archive.blobs.location import ObjectLocation
 from tests.support.shared import missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -96,6 +99,18 @@ class MinioServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let it take connections and answer nothing until the block ends."""
+        if self._process is None:
+            message = "it does not run"
+            raise RuntimeError(message)
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> Minio:
         """Give a client with every right."""
