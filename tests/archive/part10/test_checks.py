@@ -65,9 +65,9 @@ def test_an_identifier_that_is_no_uid_is_refused() -> None:
 def test_another_identifier_in_the_file_meta_is_refused(keyword: str) -> None:
     dataset = study_attributes()
     other = study_attributes(SOPClassUID=dataset.SOPClassUID, SOPInstanceUID=dataset.SOPInstanceUID)
-    setattr(other, keyword, "1.2.840.10008.5.1.4.1.1.7")
+    setattr(other, keyword, "1.2.840.10008.5.1.4.1.1.2")
     content = file_meta(other, EXPLICIT_LITTLE) + encode(dataset, EXPLICIT_LITTLE)
-    with pytest.raises(InvalidInstance, match=r"is 1\.2\.840\.10008\.5\.1\.4\.1\.1\.7") as caught:
+    with pytest.raises(InvalidInstance, match=r"is 1\.2\.840\.10008\.5\.1\.4\.1\.1\.2") as caught:
         check_instance(header_of(content))
     assert caught.value.reason_code == reasons.DOES_NOT_MATCH_SOP_CLASS.code
 
