@@ -225,6 +225,10 @@ class Archive:
         """Give one bulk data value; raises `BulkDataNotFound`."""
         return self._retriever.bulk_data(instance, attribute_path)
 
+    def video(self, instance: StoredInstance) -> Iterator[bytes]:
+        """Give encapsulated pixel data as one stream, in pieces; `NotFound` where it is native."""
+        return self._retriever.video(instance)
+
     def open(self, instance: StoredInstance) -> AbstractContextManager[BinaryIO]:
         """Open the whole Part 10 file, as it was stored."""
         return self._retriever.open(instance)

@@ -29,6 +29,7 @@ from archive.model.frames import ByteSpan
 from archive.model.identifiers import InstancePath, ResourcePath
 from archive.model.instances import BlobKey, StoredInstance
 from archive.part10 import Header, HeaderLimits, bulk_data, read_header
+from archive.part10.fragments import joined_fragments
 from archive.part10.pixel_description import stored_frame_bits
 from archive.rewriting import Source
 from auth import Visibility
@@ -383,6 +384,18 @@ class Retriever:
         with self._blobs.open(instance.blob_key) as file:
             file.seek(offset)
             yield from _whole_pieces(file, length)
+
+    def video(self, instance: StoredInstance) -> Iterator[bytes]:
+        """Give encapsulated pixel data as one stream, fragments joined; raises `NotFound`."""
+        element = self.header(instance).pixel_data
+        if element is None or element.length is not None:
+            raise NotFound("the instance has no encapsulated pixel data")
+        return self._fragments(instance, element.value_offset)
+
+    def _fragments(self, instance: StoredInstance, offset: int) -> Iterator[bytes]:
+        with self._blobs.open(instance.blob_key) as file:
+            file.seek(offset)
+            yield from joined_fragments(file)
 
     def source(self, instance: StoredInstance) -> Source:
         """Give what an instance is rewritten from."""

@@ -14,6 +14,7 @@ from archive.archive import Archive
 from archive.errors import BulkDataNotFound, NotAcceptable
 from archive.model.frames import PixelDescription
 from archive.model.instances import StoredInstance
+from archive.model.transfer_syntaxes import BY_UID
 from archive.retrieve import MetadataDocument
 from dicomweb.addresses import BaseUrl
 from dicomweb.dependencies import Caller
@@ -81,7 +82,7 @@ def select(
             for attribute in attributes_of(document)
         ]
     wanted += [
-        (one, None, tuple(frame_offers(one.transfer_syntax_uid, one.pixels, single=False)))
+        (one, None, tuple(pixel_offers(one)))
         for one in instances
         if one.pixels is not None and one.pixels.number_of_frames > 0
     ]
@@ -122,6 +123,19 @@ def element_offers(header: bytes, attribute: str, *, single: bool) -> list[Offer
     return forms + multiparts if single else multiparts
 
 
+def pixel_offers(instance: StoredInstance) -> list[Offer]:
+    """Give the forms of an instance's pixel data: those of its frames; video is as it is stored."""
+    if instance.pixels is None:
+        return []
+    syntax = BY_UID[instance.transfer_syntax_uid]
+    if not syntax.video:
+        return frame_offers(syntax.uid, instance.pixels, single=False)
+    return [
+        Offer(syntax.media_type, multipart=True, transfer_syntax=syntax.uid),
+        Offer(OCTETS, multipart=True, transfer_syntax=syntax.uid, implied=False),
+    ]
+
+
 def attributes_of(document: MetadataDocument) -> Iterator[str]:
     """Give the attribute paths of all bulk data that metadata refer to, in their order."""
     yield from _paths([document.header])
@@ -151,7 +165,11 @@ def parts(archive: Archive, items: Iterable[Item], address: BaseUrl) -> Iterator
             yield Part.of(item.offer.content_type, content, location)
             continue
         pixels = item.instance.pixels
-        if pixels is not None:
+        if BY_UID[item.instance.transfer_syntax_uid].video:
+            # "all of the frames in one part": they hang on each other.
+            stream = archive.video(item.instance)
+            yield Part(item.offer.content_type, stream, location=f"{url}/pixeldata")
+        elif pixels is not None:
             contents = _frames(archive, item, pixels)
             for number, content in enumerate(contents, start=1):
                 yield Part.of(item.offer.content_type, content, f"{url}/frames/{number}")

@@ -16,7 +16,7 @@ from archive.model.transfer_syntaxes import BY_UID, EXPLICIT_LITTLE, served_as
 from archive.rewriting import INSTANCE_TARGETS, can_transcode
 from auth import Permission
 from dicomweb.addresses import PREFIX, BaseUrl
-from dicomweb.bulk import element_offers
+from dicomweb.bulk import element_offers, pixel_offers
 from dicomweb.dependencies import Caller, requires
 from dicomweb.multipart import MultipartWriter, Part
 from dicomweb.negotiation import Offer
@@ -31,7 +31,6 @@ from dicomweb.responses import (
     wanted_range,
 )
 from dicomweb.routes.bulkdata import all_bulk_data
-from dicomweb.routes.frames import frame_offers
 from dicomweb.zipping import MEDIA_TYPE as ZIP
 from dicomweb.zipping import Entry, zipped
 
@@ -155,20 +154,14 @@ def _negotiated(
         (one.transfer_syntax_uid, one.pixels): one for one in instances
     }
     offers = {kind: _offers(one, single=single) for kind, one in kinds.items()}
-    every = [*offers.values(), *map(_bulk_offers, kinds.values())]
+    every = [*offers.values(), *map(pixel_offers, kinds.values())]
+    every.append(element_offers(b"", "", single=False))
     form = caller.choose(list(dict.fromkeys(offer for each in every for offer in each)))
     if form.name not in (DICOM, ZIP):
         return form, []
     syntaxes = {kind: _syntax(each, form, caller) for kind, each in offers.items()}
     chosen = [(one, syntaxes[one.transfer_syntax_uid, one.pixels]) for one in instances]
     return form, [_Chosen(one, syntax) for one, syntax in chosen if syntax is not None]
-
-
-def _bulk_offers(instance: StoredInstance) -> list[Offer]:
-    offers = element_offers(b"", "", single=False)
-    if instance.pixels is not None:
-        offers += frame_offers(instance.transfer_syntax_uid, instance.pixels, single=False)
-    return offers
 
 
 def _syntax(offers: Sequence[Offer], form: Offer, caller: Caller) -> str | None:

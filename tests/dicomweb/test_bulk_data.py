@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import email
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from archive.errors import InvalidInstance
 from archive.model.sop_classes import ENCAPSULATED_PDF
 from archive.model.transfer_syntaxes import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     JPEG_BASELINE,
 )
+from archive.part10.fragments import joined_fragments
 from tests.support.dicom_files import (
     MadeFile,
     encapsulated_element,
@@ -160,6 +163,38 @@ def test_what_has_several_parts_does_not_come_as_one(
     store(client, slide)
     answer = client.get(f"{path_of(slide)}/{resource}", headers={"accept": accept})
     assert answer.status_code == 406
+
+
+@pytest.mark.parametrize(
+    ("accept", "name"),
+    [
+        ('multipart/related; type="video/mp4"', "video/mp4"),
+        ('multipart/related; type="video/*"', "video/mp4"),
+        ("*/*", "video/mp4"),
+        (f"{PARTS}; transfer-syntax=*", OCTETS),
+    ],
+)
+def test_video_comes_as_the_one_stream_it_is(client: httpx.Client, accept: str, name: str) -> None:
+    syntax = "1.2.840.10008.1.2.4.102"
+    pieces = [b"\0\0\0\x18ftypmp42", b"moov" * 1000]
+    attributes = monochrome(np.zeros((9, 8, 8), np.uint8)).dataset
+    element = encapsulated_element([pieces])
+    made = MadeFile(part10(attributes, syntax, element), attributes)
+    assert store(client, made).status_code in {200, 202}
+    for path in (path_of(made), f"{path_of(made)}/pixeldata"):
+        if accept == "*/*" and path == path_of(made):
+            continue  # which is the file
+        ((kind, _, content),) = located(client.get(path, headers={"accept": accept}))
+        assert kind == f"{name}; transfer-syntax={syntax}"
+        assert content == b"".join(pieces)
+
+
+def test_fragments_without_an_end_are_told() -> None:
+    whole = encapsulated_element([[b"ab", b"cdef"]])[12:]
+    assert b"".join(joined_fragments(io.BytesIO(whole))) == b"abcdef"
+    for end in (0, 4, 8, 17, len(whole) - 8):
+        with pytest.raises(InvalidInstance):
+            list(joined_fragments(io.BytesIO(whole[:end])))
 
 
 def test_where_there_is_nothing_it_is_404(client: httpx.Client) -> None:
