@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -21,10 +22,11 @@ from starlette.types import Receive, Scope, Send
 from archive.archive import open_archive
 from archive.configuration import load
 from archive.errors import MalformedRequest
-from archive.settings import Settings
+from archive.settings import AuthMode, Settings
 from dicomweb import problems
 from dicomweb.admin import operation, slides
 from dicomweb.attendance import Attendance
+from dicomweb.description import describe
 from dicomweb.edge import Edge, Problems, WithoutQuery
 from dicomweb.immediate import Fields, ImmediateAnswer
 from dicomweb.metrics import Metrics
@@ -66,6 +68,17 @@ class Application(FastAPI):
     def now(self, target: bytes, fields: Fields) -> ImmediateAnswer | None:
         """Answer a GET at once where that can be done (see `immediate.AnswersNow`)."""
         return self.edge.now(target, fields)
+
+    def openapi(self) -> dict[str, Any]:
+        """Describe the HTTP interface."""
+        services: Services = self.state.services
+        return describe(
+            self.router.routes,
+            title=self.title,
+            version=self.version,
+            description=self.description,
+            tokens=services.settings.auth is AuthMode.REQUIRED,
+        )
 
 
 def create_app(settings: Settings | None = None) -> Application:

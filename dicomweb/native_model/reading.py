@@ -144,7 +144,9 @@ class _Reader:
     def _start_value(self, local: str, facts: dict[str, str]) -> None:
         attribute = self._attributes[-1]
         place = f"{attribute.tag:08X}"
-        if attribute.kind not in ("", local) or (local == "Item") != (attribute.vr == "SQ"):
+        misplaced = local == "PersonName" and attribute.vr != "PN"
+        misplaced |= (local == "Item") != (attribute.vr == "SQ")
+        if misplaced or attribute.kind not in ("", local):
             raise MalformedRequest(f"{local} has no place in {place} ({attribute.vr})")
         if local in ("BulkData", "InlineBinary"):
             if attribute.kind:

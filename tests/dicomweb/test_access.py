@@ -6,44 +6,22 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
-from auth import Permission, Principal
+from auth import Principal
 from auth.tokens import Tokens
 from dicomweb.app import create_app
-from dicomweb.dependencies import PermissionNeeded, ProtectedRoute
+from dicomweb.description import permission_of
 from tests.support.dicom_files import jpeg_slide
 from tests.support.http import LiveServer, changed, path_of, requiring_tokens, running, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastapi.dependencies.models import Dependant
-
     from archive.settings import Settings
 
 PUBLIC = {"/health/live", "/health/ready", "/config.json", "/{path:path}"}
 """Everything that nobody needs a permission for. Nothing of it tells what is stored."""
-
-
-def permission_of(route: BaseRoute) -> Permission | None:
-    """Find the permission that a route states, where it is stated."""
-    if isinstance(route, ProtectedRoute):
-        return route.permission
-    if isinstance(route, APIRoute):
-        return _stated(route.dependant)
-    return None
-
-
-def _stated(dependant: Dependant) -> Permission | None:
-    for one in dependant.dependencies:
-        if isinstance(one.call, PermissionNeeded):
-            return one.call.permission
-        found = _stated(one)
-        if found is not None:
-            return found
-    return None
 
 
 @pytest.fixture(scope="module")

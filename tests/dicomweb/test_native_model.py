@@ -249,6 +249,7 @@ def test_a_long_sequence_is_written_one_item_at_a_time() -> None:
         model('<DicomAttribute tag="00080060"><Value number="2">x</Value></DicomAttribute>'),
         model('<DicomAttribute tag="00080060"><Value number="-1">x</Value></DicomAttribute>'),
         model('<DicomAttribute tag="00080060"><Item number="1"/></DicomAttribute>'),
+        model('<DicomAttribute tag="00080060"><PersonName number="1"/></DicomAttribute>'),
         model('<DicomAttribute tag="00480105"><Value number="1">x</Value></DicomAttribute>'),
         model('<DicomAttribute tag="00280010"><Value number="1">x</Value></DicomAttribute>'),
         model('<DicomAttribute tag="00280010"><Value number="1">65536</Value></DicomAttribute>'),
