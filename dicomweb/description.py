@@ -6,6 +6,7 @@ JSON, and that whatever goes wrong is answered with a problem (RFC 9457).
 
 import re
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
@@ -121,8 +122,8 @@ def _plain(route: ProtectedRoute) -> dict[str, Any]:
         "description": about.description,
         "operationId": route.name,
         "parameters": [{"name": name, "in": "path", "required": True} for name in names],
-        "responses": {str(status): dict(one) for status, one in about.responses.items()},
-        **about.openapi_extra,
+        "responses": {str(code): deepcopy(one) for code, one in about.responses.items()},
+        **deepcopy(about.openapi_extra),
     }
 
 

@@ -38,7 +38,11 @@ def ready(services: Serving) -> Response:
     return Response(b'{"status":"ready"}', media_type="application/json", headers=_NO_STORE)
 
 
-@router.get("/metrics", openapi_extra=_NON_STANDARD)
+@router.get(
+    "/metrics",
+    openapi_extra=_NON_STANDARD,
+    responses={200: {"description": "Figures of all processes", "content": {"text/plain": {}}}},
+)
 def metrics(caller: Annotated[Caller, requires(Permission.METRICS_READ)]) -> Response:
     """Figures for Prometheus."""
     return Response(

@@ -40,14 +40,12 @@ router = APIRouter(prefix=PREFIX, tags=["Store (STOW-RS)"])
 
 _METADATA = MetadataBudget()
 _Storer = Annotated[Caller, requires(Permission.STUDIES_STORE)]
+_CONTENT: dict[str, Any] = {"application/dicom+json": {}, "application/json": {}, DICOM_XML: {}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "All stored",
-        "content": {"application/dicom+json": {}, "application/json": {}, DICOM_XML: {}},
-    },
-    202: {"description": "Some stored, or stored with warnings"},
+    200: {"description": "All stored", "content": _CONTENT},
+    202: {"description": "Some stored, or stored with warnings", "content": _CONTENT},
     400: {"description": "Bad syntax: nothing was stored"},
-    409: {"description": "None stored; the reason of each is in the body"},
+    409: {"description": "None stored; the reason of each is in the body", "content": _CONTENT},
     413: {"description": "Too large"},
     415: {"description": "Not a media type of DICOM files or metadata"},
     503: {
