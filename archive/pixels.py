@@ -85,6 +85,8 @@ def native_frame(
         if pixels.bits_allocated == 1:
             # An encapsulated frame begins with its item, and so on a byte.
             return _aligned_bits(stored, pixels, 1 if syntax.encapsulated else number)
+        if pixels.swapped_bytes:
+            return _unswapped(stored)
         if not syntax.little_endian and pixels.bits_allocated > 8:
             return np.frombuffer(stored, f">u{pixels.bits_allocated // 8}").byteswap().tobytes()
         return stored
@@ -151,6 +153,13 @@ def _aligned_bits(stored: bytes, pixels: PixelDescription, number: int) -> bytes
     return np.packbits(bits[shift : shift + count], bitorder="little").tobytes()
 
 
+def _unswapped(stored: bytes) -> bytes:
+    """Put the bytes of big-endian words into the order of their samples."""
+    if len(stored) % 2:
+        raise CannotTranscode("frames of an odd number of bytes lie across big-endian words")
+    return np.frombuffer(stored, ">u2").astype("<u2").tobytes()
+
+
 def _native(
     stored: bytes, pixels: PixelDescription, syntax: TransferSyntax, number: int
 ) -> tuple[Pixels, bool]:
@@ -160,6 +169,8 @@ def _native(
         flat = np.unpackbits(bits, count=rows * columns * samples, bitorder="little")
         return flat.reshape((rows, columns) if samples == 1 else (rows, columns, samples)), False
     dtype = sample_type(pixels)
+    if pixels.swapped_bytes:
+        stored = _unswapped(stored)
     data = np.frombuffer(stored, dtype if syntax.little_endian else dtype.newbyteorder(">"))
     data = data.astype(dtype, copy=False)
     subsampled = pixels.photometric_interpretation in ("YBR_FULL_422", "YBR_PARTIAL_422")

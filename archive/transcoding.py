@@ -27,7 +27,9 @@ The last two are forms of compression, which a decoder undoes (PS3.5 §8.2.1, §
 slide images the right hand column is what PS3.3 §C.8.12.4.1.5 demands.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from archive.caches import ByteBoundedCache, SingleFlight
@@ -64,6 +66,10 @@ LOSSLESS_TARGETS = (
 """Compressed transfer syntaxes that frames are sent in without loss."""
 LOSSY_TARGETS = (JPEG_BASELINE, JPEG_2000, JPEG_LS, HTJ2K)
 """Those that lose, which only those get who name them."""
+
+LARGE_FRAME_BYTES = 64 * 1024 * 1024
+"""Uncompressed. Of larger frames a process holds but a few at a time."""
+_LARGE_FRAMES = threading.BoundedSemaphore(2)
 
 _COLOUR = frozenset(
     {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT"}
@@ -183,6 +189,21 @@ def transcode_frame(
     CannotTranscode
         When the frame cannot be decoded, or cannot be had in that syntax.
     """
+    with turn(pixels):
+        return _transcoded(
+            stored, pixels, (stored_uid, wanted_uid), number=number, interpretation=interpretation
+        )
+
+
+def _transcoded(
+    stored: bytes,
+    pixels: PixelDescription,
+    syntaxes: tuple[str, str],
+    *,
+    number: int,
+    interpretation: str | None,
+) -> bytes:
+    stored_uid, wanted_uid = syntaxes
     if wanted_uid == EXPLICIT_LITTLE:  # also from itself: one-bit frames are moved to a byte
         return native_frame(stored, pixels, stored_uid, number=number)
     if wanted_uid == stored_uid or (stored_uid, wanted_uid) in _SAME_STREAM:
@@ -249,6 +270,16 @@ class TranscodedFrames:
 
         kept = self._kept.get(name)
         return self._making.do(name, make) if kept is None else kept
+
+
+@contextmanager
+def turn(pixels: PixelDescription) -> Iterator[None]:
+    """Wait for a turn with a frame that takes much memory; small ones need none."""
+    if pixels.native_frame_bits <= 8 * LARGE_FRAME_BYTES:
+        yield
+        return
+    with _LARGE_FRAMES:
+        yield
 
 
 def described_as(pixels: PixelDescription, stored_uid: str, wanted_uid: str) -> PixelDescription:

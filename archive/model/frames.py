@@ -88,6 +88,9 @@ class PixelDescription:
     """0 colour by pixel, 1 colour by plane."""
     keyword: str
     """``PixelData``, ``FloatPixelData`` or ``DoubleFloatPixelData``."""
+    swapped_bytes: bool = False
+    """Whether native samples of eight bits lie in big-endian words, the second of each two first
+    (OW, PS3.5 §8.1.2, §7.3)."""
 
     @property
     def native_frame_bits(self) -> int:

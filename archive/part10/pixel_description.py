@@ -58,6 +58,9 @@ def describe_pixels(header: Header) -> PixelDescription | None:
         pixel_representation=_number(dataset, _REPRESENTATION, default=0, least=0),
         planar_configuration=_number(dataset, _PLANAR, default=0, least=0),
         keyword=header.pixel_data.keyword,
+        swapped_bytes=allocated == 8
+        and header.pixel_data.vr == "OW"
+        and not header.encoding.little_endian,
     )
 
 

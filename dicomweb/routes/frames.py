@@ -411,7 +411,7 @@ def must_convert(uid: str, pixels: PixelDescription, offer: Offer) -> bool:
         return True
     if pixels.bits_allocated == 1:  # a frame need not start on a byte
         return pixels.native_frame_bits % 8 != 0
-    return not syntax.little_endian and pixels.bits_allocated > 8
+    return pixels.swapped_bytes or (not syntax.little_endian and pixels.bits_allocated > 8)
 
 
 def _in_parts(

@@ -39,7 +39,9 @@ from tests.support.dicom_files import (
     encapsulated,
     jpeg_slide,
     monochrome,
+    native_element,
     native_slide,
+    part10,
     segmentation,
     tissue,
     unmarked_rgb_jpeg,
@@ -241,6 +243,22 @@ def test_big_endian_words_are_turned_round(dtype: type[np.generic]) -> None:
     made = monochrome(values, syntax=EXPLICIT_BIG)
     assert np.array_equal(decoded(made, 2), values[1])
     assert natively(made, 2) == values[1].astype(values.dtype.newbyteorder("<")).tobytes()
+
+
+def test_eight_bit_samples_in_big_endian_words_are_put_in_order() -> None:
+    values = np.arange(96, dtype=np.uint8).reshape(2, 6, 8)
+    dataset = monochrome(values).dataset
+    words = values.reshape(-1, 2)[:, ::-1].tobytes()
+    for vr, stored in ((b"OW", words), (b"OB", values.tobytes())):
+        element = native_element(stored, vr=vr, syntax=EXPLICIT_BIG)
+        made = MadeFile(part10(dataset, EXPLICIT_BIG, element), dataset)
+        assert np.array_equal(decoded(made, 2), values[1])
+        assert natively(made, 2) == values[1].tobytes()
+    odd = values[:, :1, :3].copy()
+    element = native_element(odd.tobytes(), vr=b"OW", syntax=EXPLICIT_BIG)
+    made = MadeFile(part10(monochrome(odd).dataset, EXPLICIT_BIG, element), dataset)
+    with pytest.raises(CannotTranscode, match="across"):
+        natively(made)
 
 
 @pytest.mark.parametrize("number", range(1, 6))

@@ -47,6 +47,7 @@ from archive.transcoding import (
     instance_interpretation,
     loses,
     transcode_frame,
+    turn,
 )
 from tests.support.dicom_files import encapsulated, jpeg_slide, tissue
 
@@ -353,3 +354,19 @@ def test_a_frame_is_made_once_for_all_who_ask_at_the_same_time() -> None:
     assert len(reads) == 1
     assert len(set(made)) == 1
     assert len(made) == 4
+
+
+def test_of_large_frames_a_few_are_transcoded_at_a_time() -> None:
+    large = PixelDescription(9000, 9000, 1, 1, "MONOCHROME2", 8, 8, 0, 0, "PixelData")
+    third = threading.Event()
+
+    def wait() -> None:
+        with turn(large):
+            third.set()
+
+    waiting = threading.Thread(target=wait)
+    with turn(large), turn(large), turn(described(GREY)):
+        waiting.start()
+        assert not third.wait(0.05)
+    assert third.wait(10)
+    waiting.join(10)
