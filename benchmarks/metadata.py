@@ -25,25 +25,28 @@ _WANTED = {"TILED_FULL": "at most 20 ms", "TILED_SPARSE": "17 MB in at most 150 
 
 def measure(bench: Bench) -> None:
     """Ask for the metadata of two kinds of instance, each time of a server just started."""
-    full = bench.large(bench.options.frames)
-    say("", f"Metadata asked for the first time of a server just started; medians of {RUNS} starts")
+    full, other = bench.large(bench.options.frames), bench.sparse(10)
+    say(
+        "", f"Metadata of an instance not opened since the server started; medians of {RUNS} starts"
+    )
     sparse = [("TILED_SPARSE", bench.sparse(frames)) for frames in SPARSE_FRAMES]
     for kind, large in (("TILED_FULL", full), *sparse):
         say(f"  {kind}, {large.frames} frames")
-        _ours(bench, kind, large)
+        _ours(bench, kind, large, other)
         _orthanc(bench, kind, large)
 
 
-def _ours(bench: Bench, kind: str, large: Large) -> None:
+def _ours(bench: Bench, kind: str, large: Large, other: Large) -> None:
     folder = bench.folder / f"archive-metadata-{large.frames}-{kind}"
     took: dict[str, list[tuple[float, float, int]]] = {"identity": [], "gzip": []}
     with archive(folder, {}) as server:
         stow(f"{server.base}/dicomweb/studies", large.path)
+        stow(f"{server.base}/dicomweb/studies", other.path)
     for coding, found in took.items():
         for _ in range(RUNS):
             with archive(folder, {}) as server:
-                # Another instance's address: what a first request of any kind loads is not ours.
-                _ask(f"{server.base}/dicomweb/studies/1.2.3/metadata", coding)
+                # What the first question of all loads is not this instance's.
+                _ask(f"{server.base}/dicomweb{other.address}/metadata", coding)
                 found.append(_ask(f"{server.base}/dicomweb{large.address}/metadata", coding))
         _line(f"coverslip, {coding}", found, _WANTED[kind])
 

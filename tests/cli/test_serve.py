@@ -101,6 +101,26 @@ def test_several_processes_answer_on_one_port(coverslip: Command) -> None:
     assert gone(children)
 
 
+def test_a_server_process_that_dies_is_started_again_and_the_other_answers(
+    coverslip: Command,
+) -> None:
+    def workers() -> set[int]:
+        pids = descendants(server.process.pid)
+        return {pid for pid in pids if "http-worker" in command_line(pid)}
+
+    with coverslip.server("--workers", "2") as server:
+        first = workers()
+        assert len(first) == 2
+        killed = first.pop()
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while len(workers() - {killed}) < 2:
+            assert server.get("/health/live").status == 200
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "starting it again" in server.said
+
+
 def test_a_job_worker_that_dies_is_started_again(coverslip: Command) -> None:
     def worker() -> int | None:
         for pid in descendants(server.process.pid):
