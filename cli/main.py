@@ -20,6 +20,7 @@ from cli import (
     reindex,
     serve,
     settings,
+    statement,
     token,
     verify,
     worker,
@@ -59,5 +60,5 @@ _add("The archive", serve.serve, ingest.ingest, worker.worker, verify.verify, re
 app.add_typer(token.app, name="token", rich_help_panel="The archive")
 _add("Slides without an archive", probe.probe, convert.convert)
 _add("Any DICOMweb service", check.check)
-_add("About this installation", settings.settings, openapi.openapi)
+_add("About this installation", settings.settings, openapi.openapi, statement.statement)
 app.command("http-worker", hidden=True)(http_worker.http_worker)

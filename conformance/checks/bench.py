@@ -76,7 +76,7 @@ class Bench:
         left = []
         for study, path in self._stored.items():
             with contextlib.suppress(Failed):
-                if self.service.send("DELETE", path).status in {200, 202, 204}:
+                if self.service.send("DELETE", path).status in {200, 202, 204, 404, 410}:
                     continue
             left.append(study)
         return left

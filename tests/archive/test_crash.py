@@ -10,6 +10,8 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from archive.archive import Archive, open_archive
 from archive.fixity import verify
 from archive.model.attributes import Level
@@ -48,6 +50,7 @@ def store_until_killed(settings: Settings, folder: Path, seconds: float) -> list
     return [line.split()[-1] for line in lines if line.endswith("\n")]
 
 
+@pytest.mark.claim("store.durable")
 def test_kills_at_random_moments_lose_nothing_and_show_nothing_partial(
     any_settings: Settings, tmp_path: Path
 ) -> None:

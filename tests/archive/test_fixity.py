@@ -79,6 +79,7 @@ def test_an_archive_that_is_whole_is_found_whole(any_archive: Archive) -> None:
     assert told[-1] == (4, report.bytes_read)
 
 
+@pytest.mark.claim("fixity")
 def test_missing_altered_and_stray_blobs_are_each_found(any_archive: Archive) -> None:
     made = filled(any_archive, 5)
     missing, altered, shorter = (key_of(any_archive, one) for one in made[:3])
@@ -123,6 +124,7 @@ def test_the_catalog_is_the_same_again_after_a_rebuild(any_archive: Archive) -> 
     assert known == 0
 
 
+@pytest.mark.claim("fixity")
 def test_a_lost_catalog_is_made_from_the_blobs_alone(any_archive: Archive) -> None:
     made = filled(any_archive)
     before = snapshot(any_archive)["metadata"]

@@ -114,6 +114,7 @@ def test_files(call: Call, served: Served, where: dict[str, str]) -> None:
     assert call("retrieveInstance", where) == wanted
 
 
+@pytest.mark.claim("clients.dcmjs")
 def test_frames(call: Call, served: Served, where: dict[str, str]) -> None:
     numbers = {"frameNumbers": [1, 3, 4]}
     wanted = [sha256(served.frames[number - 1]) for number in (1, 3, 4)]

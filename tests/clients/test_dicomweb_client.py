@@ -156,6 +156,7 @@ def test_what_is_stored_is_told_and_what_is_deleted_is_gone(served: Served) -> N
     assert client.search_for_studies(search_filters={"StudyInstanceUID": study}) == []
 
 
+@pytest.mark.claim("clients.dicomweb-client")
 def test_no_method_is_left_out() -> None:
     named = {
         name

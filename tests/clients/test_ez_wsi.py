@@ -54,6 +54,7 @@ def test_it_downloads_what_was_stored(told: dict[str, object], served: Served) -
     assert told["icc_profile"] == hashlib.sha256(profile).hexdigest()
 
 
+@pytest.mark.claim("clients.ez-wsi")
 def test_its_patch_is_what_openslide_sees(told: dict[str, object], served: Served) -> None:
     assert told["patch_shape"] == [200, 300, 3]
     with openslide.OpenSlide(

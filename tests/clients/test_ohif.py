@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.clients.conftest import StaticServer, provided
@@ -63,6 +64,7 @@ def looks_like_tissue(screenshot: bytes) -> float:
     return float((off < 40).mean())
 
 
+@pytest.mark.claim("clients.ohif")
 def test_the_slide_is_found_and_drawn(browser: Browser, served: Served) -> None:
     folder = provided("ohif-3.13.2") / "dist"
     overrides = {"/app-config.js": configuration(served.server.dicomweb)}

@@ -44,6 +44,7 @@ def token(server: LiveServer, role: str) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
 
 
+@pytest.mark.claim("access")
 def test_every_route_states_its_permission_or_is_public(routes: list[BaseRoute]) -> None:
     assert len(routes) > 20
     for route in routes:
@@ -52,6 +53,7 @@ def test_every_route_states_its_permission_or_is_public(routes: list[BaseRoute])
         assert (stated is None) == (route.path in PUBLIC), route.path
 
 
+@pytest.mark.claim("access")
 def test_every_route_but_the_public_ones_asks_for_a_token(
     closed: LiveServer, routes: list[BaseRoute]
 ) -> None:

@@ -198,6 +198,7 @@ def test_dicomweb_client_gets_frames_and_files(place: str, request: pytest.Fixtu
 
 @pytest.mark.filterwarnings("ignore:No bulk data URI handler")  # wsidicom reads no profile here
 @pytest.mark.parametrize("place", ["served", "in_minio"])
+@pytest.mark.claim("clients.wsidicom")
 def test_wsidicom_draws_regions_equal_to_the_source(
     place: str, request: pytest.FixtureRequest
 ) -> None:
