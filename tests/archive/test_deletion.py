@@ -216,6 +216,23 @@ def test_bytes_are_destroyed_when_the_grace_is_over_and_not_before(
         assert events.count("purge") == 2
 
 
+@pytest.mark.parametrize("done", [1, 3, 5])
+def test_a_purge_that_was_cut_off_is_ended_by_the_next(archive: Archive, done: int) -> None:
+    made = case(archive)
+    delete(archive, resource_of(made[0], Level.STUDY))
+    with archive.database.begin() as session:
+        session.execute(text("UPDATE deletions SET purge_after = now() - interval '1 s'"))
+    keys = sorted(archive.blobs.keys(), key=is_record_key)  # the record goes last
+    for key in keys[:done]:
+        archive.blobs.delete(key)
+    assert rebuild(archive, by=BY).indexed == 0
+    settle_all(archive)
+    assert list(archive.blobs.keys()) == []
+    with archive.database.begin() as session:
+        purged = session.scalars(text("SELECT purged_at FROM deletions")).one()
+    assert purged is not None
+
+
 def test_a_worker_destroys_the_bytes_on_their_day(settings: Settings) -> None:
     due = settings.model_copy(update={"deletion_grace_days": 0})
     made = jpeg_slide(across=1, down=1)
