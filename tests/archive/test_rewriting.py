@@ -328,6 +328,22 @@ def test_a_deflated_frame_is_counted_off_like_a_stored_one(archive: Archive) -> 
     assert list(archive.frames(instance, [3])) == [made.frames[2]]
 
 
+@pytest.mark.parametrize("uid", [EXPLICIT_LITTLE, JPEG_2000_LOSSLESS])
+def test_openslide_reads_a_transcoded_slide_as_the_stored_one(uid: str, tmp_path: Path) -> None:
+    import openslide
+
+    folder = shared_file("slides/dicom-wsm/CMU-1-Small-Region")
+    path = max(folder.glob("*.dcm"), key=lambda file: file.stat().st_size)
+    after = tmp_path / "after.dcm"
+    after.write_bytes(in_syntax(MadeFile(path.read_bytes(), Dataset()), uid))
+    with openslide.OpenSlide(str(path)) as stored, openslide.OpenSlide(str(after)) as sent:
+        assert sent.level_dimensions == stored.level_dimensions
+        for at in ((500, 900), (0, 0), (1900, 2700)):
+            region = (at, 0, (300, 260))
+            found = np.asarray(sent.read_region(*region))
+            assert np.array_equal(found, np.asarray(stored.read_region(*region)))
+
+
 def errors_of(path: Path) -> set[str]:
     return {line for line in validator_lines(path) if line.startswith("Error")}
 
