@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from _pytest.tmpdir import TempPathFactory
 
-MEMORY_MIB = 400
+MEMORY_MIB = 200
 """What a hostile request may add to what the process holds at the most."""
 
 
@@ -34,6 +34,12 @@ class Victim:
         """The most memory that the process has held, in MiB."""
         status = Path(f"/proc/{self.server.process.pid}/status").read_text("ascii")
         return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+    @property
+    def resident_mib(self) -> int:
+        """The memory that the process holds, in MiB."""
+        status = Path(f"/proc/{self.server.process.pid}/status").read_text("ascii")
+        return int(status.split("VmRSS:")[1].split()[0]) // 1024
 
     @property
     def kept(self) -> tuple[int, int]:
