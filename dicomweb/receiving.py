@@ -22,17 +22,36 @@ STEP_BYTES = 1024 * 1024
 """Bytes a step: smaller ones cost more thread hops, larger ones only memory."""
 
 
+PACKED_STEP_BYTES = 16 * 1024
+"""Bytes that are inflated at a time: what is left of them is copied with every step."""
+UNFOLDED_BYTES = 1024 * 1024 * 1024
+"""Bytes that a body may unfold to however small it is; nothing but padding packs so well."""
+MAXIMUM_RATIO = 200
+"""Bytes for each packed one beyond that: real slides that are not compressed stay below ten."""
+
+
 class Inflater:
     """Undoes a gzip Content-Encoding within bounds (RFC 9110 §8.4.1.3)."""
 
-    def __init__(self) -> None:
+    def __init__(self, unfolded_bytes: int = UNFOLDED_BYTES) -> None:
         self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._most = unfolded_bytes
+        self._packed = self._plain = 0
 
     def feed(self, chunk: bytes, take: Callable[[bytes], None]) -> None:
-        """Inflate a chunk a step at a time: a bomb meets the size limit before it is memory."""
+        """Inflate a chunk a step at a time: a bomb meets a limit before it is memory, or a disk."""
+        for start in range(0, len(chunk), PACKED_STEP_BYTES):
+            piece = chunk[start : start + PACKED_STEP_BYTES]
+            self._packed += len(piece)
+            self._feed(piece, take)
+
+    def _feed(self, chunk: bytes, take: Callable[[bytes], None]) -> None:
         try:
             while chunk:
                 plain = self._inflater.decompress(chunk, STEP_BYTES)
+                self._plain += len(plain)
+                if self._plain > max(self._most, MAXIMUM_RATIO * self._packed):
+                    raise TooLarge("what the gzip'd body unfolds to", self._most)
                 if plain:
                     take(plain)
                 chunk = self._inflater.unconsumed_tail

@@ -308,6 +308,15 @@ def test_a_refusal_of_the_header_may_be_read_by_a_page(settings: Settings) -> No
         )
         assert status_of(answer) == 414
         assert b"access-control-allow-origin: *" in answer.lower()
+        # The same for a body that is too large, before any of it has come.
+        answer = server.raw(
+            b"POST /dicomweb/studies HTTP/1.1\r\n"
+            + HEAD
+            + b"Origin: https://a.example\r\nContent-Type: application/dicom\r\n"
+            + b"Expect: 100-continue\r\nContent-Length: 999999999999999\r\n\r\n"
+        )
+        assert status_of(answer) == 413
+        assert b"access-control-allow-origin: *" in answer.lower()
 
 
 def test_frames_over_one_connection_are_all_answered(impatient: LiveServer) -> None:
