@@ -31,7 +31,7 @@ DOCUMENT_TYPES = frozenset(
 """Media types that a document is sent under; any other goes as octets. PS3.3 §C.24.2."""
 
 _FRAMES_AT_ONCE = 256
-_URI = re.compile(rb'"BulkDataURI":"bulkdata/([0-9A-F/]{8,2000})"')
+_URI = re.compile(rb'"BulkDataURI":"/?bulkdata/([0-9A-F/]{8,2000})"')
 _LONGEST_URI = 2048
 
 
@@ -73,19 +73,7 @@ def select(
     NotAcceptable
         When there is, but nothing that the client takes.
     """
-    by_path = {one.path: one for one in instances}
-    wanted: list[tuple[StoredInstance, str | None, tuple[Offer, ...]]] = []
-    for document in documents:
-        stored = by_path[document.path]
-        wanted += [
-            (stored, attribute, tuple(element_offers(document.header, attribute, single=False)))
-            for attribute in attributes_of(document)
-        ]
-    wanted += [
-        (one, None, tuple(pixel_offers(one)))
-        for one in instances
-        if one.pixels is not None and one.pixels.number_of_frames > 0
-    ]
+    wanted = list(_wanted(documents, instances))
     if not wanted:
         raise BulkDataNotFound("there are no bulk data")
     chosen: dict[tuple[Offer, ...], Offer | NotAcceptable] = {}
@@ -102,6 +90,20 @@ def select(
     if not items:
         raise next(one for one in chosen.values() if isinstance(one, NotAcceptable))
     return Selection(items, len(wanted) - len(items))
+
+
+def _wanted(
+    documents: Iterable[MetadataDocument], instances: Sequence[StoredInstance]
+) -> Iterator[tuple[StoredInstance, str | None, tuple[Offer, ...]]]:
+    """Give what there is, each with its forms; pixel data last."""
+    by_path = {one.path: one for one in instances}
+    for document in documents:
+        stored, header = by_path[document.path], document.header
+        for attribute in attributes_of(header, document.per_frame_json("")):
+            yield stored, attribute, tuple(element_offers(header, attribute, single=False))
+    for one in instances:
+        if one.pixels is not None and one.pixels.number_of_frames > 0:
+            yield one, None, tuple(pixel_offers(one))
 
 
 def element_offers(header: bytes, attribute: str, *, single: bool) -> list[Offer]:
@@ -136,17 +138,16 @@ def pixel_offers(instance: StoredInstance) -> list[Offer]:
     ]
 
 
-def attributes_of(document: MetadataDocument) -> Iterator[str]:
+def attributes_of(header: bytes, per_frame: Iterable[bytes] | None) -> Iterator[str]:
     """Give the attribute paths of all bulk data that metadata refer to, in their order."""
-    yield from _paths([document.header])
-    if document.per_frame_gz is not None:
-        yield from _paths(document.per_frame_json("") or ())
+    yield from _paths([header])
+    yield from _paths(per_frame or ())
 
 
 def _paths(pieces: Iterable[bytes]) -> Iterator[str]:
     text = b""
     for piece in pieces:
-        text += piece.replace(b'"BulkDataURI":"/', b'"BulkDataURI":"')
+        text += piece
         end = 0
         for match in _URI.finditer(text):
             yield match[1].decode()

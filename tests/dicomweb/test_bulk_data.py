@@ -17,6 +17,7 @@ from archive.model.transfer_syntaxes import (
     JPEG_BASELINE,
 )
 from archive.part10.fragments import joined_fragments
+from dicomweb.bulk import attributes_of
 from tests.support.dicom_files import (
     MadeFile,
     encapsulated_element,
@@ -187,6 +188,16 @@ def test_video_comes_as_the_one_stream_it_is(client: httpx.Client, accept: str, 
         ((kind, _, content),) = located(client.get(path, headers={"accept": accept}))
         assert kind == f"{name}; transfer-syntax={syntax}"
         assert content == b"".join(pieces)
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_references_are_found_wherever_the_text_is_cut(step: int) -> None:
+    paths = [f"52009230/{number}/00480105/0/00282000" for number in range(40)]
+    text = b"".join(b'{"BulkDataURI":"/bulkdata/%b"},' % path.encode() for path in paths)
+    pieces = [text[at : at + step] for at in range(0, len(text), step)]
+    header = b'{"00282000":{"vr":"OB","BulkDataURI":"bulkdata/00282000"}}'
+    assert list(attributes_of(header, pieces)) == ["00282000", *paths]
+    assert list(attributes_of(b"{}", None)) == []
 
 
 def test_fragments_without_an_end_are_told() -> None:
