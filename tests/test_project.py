@@ -13,7 +13,7 @@ import pytest
 
 from archive.configuration import CONFIG_NAME
 from archive.settings import PREFIX, Settings
-from scripts import settings_page
+from scripts import search_page, settings_page
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -185,3 +185,8 @@ def test_what_the_scripts_say_is_there_can_be_run() -> None:
                 ["bash", "-n", str(script)], capture_output=True, text=True, check=False
             )
             assert checked.returncode == 0, checked.stderr
+
+
+def test_the_page_of_search_has_the_attributes_that_are_indexed() -> None:
+    text = search_page.PAGE.read_text(encoding="utf-8")
+    assert text == search_page.page(text), "run python -m scripts.search_page"

@@ -37,8 +37,10 @@ from auth import Visibility
 class Reach:
     """How far a search looks before it goes about it in another way."""
 
-    studies: int = 2000
+    studies: int = 5000
     """Studies that are looked through one by one before the indexes of the keys are asked."""
+    studies_by_series: int = 2000
+    """The same where keys are of series, which have to be looked up for each."""
     studies_by_instance: int = 500
     """The same where keys are of instances, of which a study has many."""
     counted: int = 10_000
@@ -140,8 +142,12 @@ def _walk(
     session: Session, query: Query, visible: Visibility, start: Start, reach: Reach
 ) -> Sequence[RowMapping] | None:
     """Find a page among the next studies alone; None when it may go on behind them."""
-    by_instance = any(key.attribute.level is Level.INSTANCE for key in query.keys)
-    studies = reach.studies_by_instance if by_instance else reach.studies
+    levels = {key.attribute.level for key in query.keys}
+    studies = reach.studies
+    if Level.INSTANCE in levels:
+        studies = reach.studies_by_instance
+    elif Level.SERIES in levels or any(key.attribute.derived for key in query.keys):
+        studies = reach.studies_by_series
     last = _end_of_walk(session, query, start, studies)
     found = session.execute(statement(query, visible, start, last)).mappings().all()
     return found if last is None or len(found) > query.limit else None
@@ -211,8 +217,10 @@ def _from(found: Select[Any], level: Level, *, series: bool) -> Select[Any]:
         return found.select_from(StudyRow)
     if level is Level.SERIES:
         return found.select_from(SeriesRow).join(StudyRow, StudyRow.id == SeriesRow.study_id)
-    found = found.select_from(InstanceRow).join(StudyRow, StudyRow.id == InstanceRow.study_id)
-    return found.join(SeriesRow, SeriesRow.id == InstanceRow.series_id) if series else found
+    if series:  # each of the three may be where the planner begins
+        found = found.select_from(SeriesRow).join(StudyRow, StudyRow.id == SeriesRow.study_id)
+        return found.join(InstanceRow, InstanceRow.series_id == SeriesRow.id)
+    return found.select_from(InstanceRow).join(StudyRow, StudyRow.id == InstanceRow.study_id)
 
 
 def _below(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from archive.catalog.database import Database
 
-SMALL, LARGE = Reach(), Reach(studies=1, studies_by_instance=1, counted_studies=1)
+SMALL, LARGE = Reach(), Reach(1, 1, 1, counted_studies=1)
 STAIN = next(a.keyword for a in INDEXED if a.name == "preparation_code_meanings")
 KEYWORDS = (
     "PatientID",
