@@ -67,14 +67,18 @@ def _evenly_shown(read_frames: ReadFrames, facts: PictureFacts) -> PictureFacts:
     pixels = facts.pixels
     if facts.window is not None or pixels.samples_per_pixel > 1 or pixels.bits_allocated <= 8:
         return facts
+    if any(scale.window is not None for scale in facts.scales):
+        return facts
     low, high = np.inf, -np.inf
     numbers = range(1, pixels.number_of_frames + 1)
     for number, stored in zip(numbers, read_frames(numbers), strict=True):
         array = decoded(stored, facts, number).astype(np.float64)
-        values = array[np.isfinite(array)] * facts.rescale_slope + facts.rescale_intercept
+        own = facts.of_frame(number)
+        values = array[np.isfinite(array)] * own.rescale_slope + own.rescale_intercept
         if values.size:
             low, high = min(low, float(values.min())), max(high, float(values.max()))
     if not low < high:
         return facts
     window = Window((low + high) / 2, high - low, WindowShape.LINEAR_EXACT)
-    return replace(facts, window=window)
+    scales = tuple(replace(scale, window=window) for scale in facts.scales)
+    return replace(facts, window=window, scales=scales)

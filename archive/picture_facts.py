@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from archive.annotating import captions_of
 from archive.model.frames import PixelDescription
 from archive.palettes import Palette, read_palette
-from archive.rendering import PictureFacts, windows_of
+from archive.rendering import PictureFacts, Scale, windows_of
 
 Metadata = Mapping[str, Any]
 """DICOM JSON: tag → attribute."""
@@ -53,36 +53,54 @@ def picture_facts(
 ) -> PictureFacts:
     """Read what pictures hang on.
 
-    Windows and rescaling are taken from the data set or the shared functional groups; ones that
-    differ by frame are left aside, and the values of a frame are then stretched from lowest to
-    highest.
+    Windows and rescaling are taken from the data set or the shared functional groups; those that
+    differ by frame are `frame_scales`'.
     """
-    shared = _item(metadata, _SHARED)
-    voi = _item(shared, _FRAME_VOI) or metadata
-    rescale = _item(shared, _TRANSFORMATION) or metadata
+    scale = _scale(_item(metadata, _SHARED), metadata, pixels)
     palette = None
     if pixels.photometric_interpretation == "PALETTE COLOR":
         palette = _palette(metadata, read_bulk_data)
-    # LINEAR counts in whole steps (PS3.3 §C.11.2.1.2.1), which floats do not have: the common
-    # window of 0 to 1 would show two colours. A deviation, for float pixel data only.
-    shapes = _values(voi, "00281056")
-    if pixels.keyword != "PixelData" and shapes in ([], ["LINEAR"]):
-        shapes = ["LINEAR_EXACT"]
     return PictureFacts(
         pixels=pixels,
         transfer_syntax_uid=transfer_syntax_uid,
         icc_profile=_icc_profile(metadata, read_bulk_data),
-        window=windows_of(
-            _numbers(voi, "00281050"), _numbers(voi, "00281051"), shapes[0] if shapes else None
-        ),
-        rescale_slope=_number(rescale, "00281053", 1.0) or 1.0,
-        rescale_intercept=_number(rescale, "00281052", 0.0),
+        window=scale.window,
+        rescale_slope=scale.rescale_slope,
+        rescale_intercept=scale.rescale_intercept,
         palette=palette,
         inverted=_values(metadata, "20500020") == ["INVERSE"],
         captions=captions_of(metadata),
         representative_frame=_representative_frame(metadata, pixels.number_of_frames),
         frame_milliseconds=_frame_milliseconds(metadata),
         identifying=_is_identifying(metadata),
+    )
+
+
+def frame_scales(
+    metadata: Metadata, per_frame: Sequence[Metadata], pixels: PixelDescription
+) -> tuple[Scale, ...]:
+    """Give the scale of each frame from its functional groups; none where they have none."""
+    if not any(_FRAME_VOI in item or _TRANSFORMATION in item for item in per_frame):
+        return ()
+    shared = _item(metadata, _SHARED)
+    return tuple(_scale({**shared, **item}, metadata, pixels) for item in per_frame)
+
+
+def _scale(groups: Metadata, metadata: Metadata, pixels: PixelDescription) -> Scale:
+    """Read window and rescaling from functional groups, else from the data set."""
+    voi = _item(groups, _FRAME_VOI) or metadata
+    rescale = _item(groups, _TRANSFORMATION) or metadata
+    # LINEAR counts in whole steps (PS3.3 §C.11.2.1.2.1), which floats do not have: the common
+    # window of 0 to 1 would show two colours. A deviation, for float pixel data only.
+    shapes = _values(voi, "00281056")
+    if pixels.keyword != "PixelData" and shapes in ([], ["LINEAR"]):
+        shapes = ["LINEAR_EXACT"]
+    return Scale(
+        windows_of(
+            _numbers(voi, "00281050"), _numbers(voi, "00281051"), shapes[0] if shapes else None
+        ),
+        _number(rescale, "00281053", 1.0) or 1.0,
+        _number(rescale, "00281052", 0.0),
     )
 
 

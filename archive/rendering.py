@@ -6,7 +6,7 @@ see them is decided before; putting tiles together is `composition`'s.
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import simplejpeg
@@ -62,6 +62,15 @@ _Shown = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """How stored values become displayed ones: of an instance, or of one of its frames."""
+
+    window: Window | None
+    rescale_slope: float
+    rescale_intercept: float
+
+
+@dataclass(frozen=True, slots=True)
 class PictureFacts:
     """All of an instance's metadata that its pictures hang on."""
 
@@ -82,6 +91,21 @@ class PictureFacts:
     """How long each frame is shown, where that is told."""
     identifying: bool = False
     """Whether the picture may show who the patient is: labels, and what is burned in."""
+    scales: tuple[Scale, ...] = ()
+    """Of each frame, where they differ."""
+
+    def of_frame(self, number: int) -> "PictureFacts":
+        """Give what the picture of one frame hangs on."""
+        if not 1 <= number <= len(self.scales):
+            return self
+        scale = self.scales[number - 1]
+        return replace(
+            self,
+            window=scale.window,
+            rescale_slope=scale.rescale_slope,
+            rescale_intercept=scale.rescale_intercept,
+            scales=(),
+        )
 
 
 def render_frame(
@@ -99,6 +123,7 @@ def render_frame(
     MalformedQuery
         When the viewport lies outside the frame.
     """
+    facts = facts.of_frame(number)
     passed = _passed_through(stored, facts, options)
     if passed is not None:
         return passed
@@ -109,6 +134,7 @@ def picture_of_frame(
     stored: bytes, facts: PictureFacts, options: RenderOptions, *, number: int = 1
 ) -> tuple[Image.Image, bytes | None]:
     """Draw one frame, not encoded yet; raises as `render_frame` does."""
+    facts = facts.of_frame(number)
     pixels = facts.pixels
     reduce = reduction(facts, options.viewport, pixels.rows, pixels.columns)
     try:

@@ -6,13 +6,12 @@ Owns what a picture hangs on, which instance stands for many, and how many are d
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from numpy.typing import NDArray
 
 from archive.animation import can_animate, render_animation
 from archive.archive import Archive
@@ -23,7 +22,13 @@ from archive.model.attributes import Level
 from archive.model.identifiers import InstancePath, ResourcePath
 from archive.model.instances import BlobKey, StoredInstance
 from archive.model.query import Query, ResultRow
-from archive.picture_facts import TileGrid, picture_facts, tile_grid, tile_places
+from archive.picture_facts import (
+    TileGrid,
+    frame_scales,
+    picture_facts,
+    tile_grid,
+    tile_places,
+)
 from archive.render_options import GIF, RenderOptions
 from archive.rendering import PictureFacts, render_frame
 from archive.retrieve import MetadataDocument
@@ -40,6 +45,8 @@ MAXIMUM_CANDIDATES = 1000
 """Instances of a series or study that are looked at for its thumbnail."""
 MAXIMUM_PLACED = 20_000
 """Tiles of a sparse instance whose places are read."""
+MAXIMUM_SCALED = 2000
+"""Frames that are no tiles whose own windows and rescaling are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +170,10 @@ class Pictures:
         )
         grid = tile_grid(header)
         places = None
-        few = pixels.number_of_frames <= MAXIMUM_PLACED
-        if grid is not None and few and not grid.full and document.per_frame is not None:
-            places = _places(document.per_frame)
+        if grid is None and pixels.number_of_frames <= MAXIMUM_SCALED:
+            facts = replace(facts, scales=frame_scales(header, _per_frame(document), pixels))
+        elif grid is not None and not grid.full and pixels.number_of_frames <= MAXIMUM_PLACED:
+            places = tile_places(_per_frame(document))
         return Drawable(instance, facts, grid, places)
 
 
@@ -234,8 +242,7 @@ def _document(archive: Archive, path: InstancePath, visible: Visibility) -> Meta
     return next(iter(archive.metadata(resource, visible=visible)))
 
 
-def _places(per_frame: bytes) -> NDArray[Any] | None:
-    """Read the places of tiles of a sparse instance from its per-frame functional groups."""
-    attribute = orjson.loads(per_frame)
-    items = attribute.get("Value", []) if isinstance(attribute, dict) else attribute
-    return tile_places(items)
+def _per_frame(document: MetadataDocument) -> Sequence[Mapping[str, Any]]:
+    """Read the per-frame functional groups; none where there are none."""
+    per_frame = document.per_frame
+    return [] if per_frame is None else orjson.loads(per_frame).get("Value", [])

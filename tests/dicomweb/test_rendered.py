@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 
 from archive.model.transfer_syntaxes import DEFLATED, EXPLICIT_LITTLE
 from tests.support.dicom_files import (
@@ -219,6 +220,36 @@ def test_frames_that_are_no_tiles_move_or_one_stands_for_them(
     image = picture(client.get(f"{path_of(made)}/rendered", headers={"accept": accept}))
     assert image.format == kind
     assert getattr(image, "n_frames", 1) == (5 if kind == "GIF" else 1)
+
+
+def test_frames_are_scaled_by_their_own_functional_groups(client: httpx.Client) -> None:
+    def groups(slope: float, center: float) -> Dataset:
+        frame, voi, transformation = Dataset(), Dataset(), Dataset()
+        voi.WindowCenter, voi.WindowWidth = center, 101
+        transformation.RescaleSlope, transformation.RescaleIntercept = slope, 0
+        transformation.RescaleType = "US"
+        frame.FrameVOILUTSequence = [voi]
+        frame.PixelValueTransformationSequence = [transformation]
+        return frame
+
+    values = np.arange(101, dtype=np.uint16).reshape(1, 1, 101).repeat(2, axis=0)
+    made = monochrome(values, PerFrameFunctionalGroupsSequence=[groups(1, 50.5), groups(2, 100.5)])
+    store(client, made)
+    png = {"accept": "image/png"}
+    rows = [
+        np.asarray(picture(client.get(f"{path_of(made)}/frames/{number}/rendered", headers=png)))[
+            0
+        ].astype(int)
+        for number in (1, 2)
+    ]
+    assert np.abs(rows[0] - np.arange(101) * 2.55).max() <= 1
+    # Twice the values, of which the window shows those from 50 to 150.
+    assert np.abs(rows[1] - np.clip(np.arange(101) * 5.1 - 127.5, 0, 255)).max() <= 1
+    asked = f"{path_of(made)}/frames/2/rendered?window=100.5,101,linear"
+    assert np.array_equal(np.asarray(picture(client.get(asked, headers=png)))[0], rows[1])
+    moving = picture(client.get(f"{path_of(made)}/rendered", headers={"accept": "image/gif"}))
+    moving.seek(1)
+    assert np.abs(np.asarray(moving.convert("L"))[0].astype(int) - rows[1]).max() <= 2
 
 
 def test_a_thumbnail_never_moves(client: httpx.Client) -> None:
