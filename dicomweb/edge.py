@@ -4,6 +4,7 @@ Errors become problems here, answers are counted, HEAD and OPTIONS are answered 
 router, and CORS (Fetch Standard §3.2) and the security headers are set on everything, errors too.
 """
 
+import contextlib
 import logging
 import re
 import time
@@ -130,7 +131,8 @@ class Edge:
         except Exception as error:  # noqa: BLE001 — the one place where everything ends
             response = problems.answer(error)
             if status == 0:
-                await response(scope, receive, sending)
+                with contextlib.suppress(ResponseCut):
+                    await response(scope, receive, sending)
             # Else the body stays unfinished: the server closes the connection, and the client
             # sees that the length is not what it was told.
         finally:

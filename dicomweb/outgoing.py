@@ -5,9 +5,12 @@ of results) stays in memory until the last of it is read: such bodies go out in 
 them together are bounded.
 """
 
+from collections.abc import Sequence
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dicomweb.problems import Busy
+from dicomweb.problems import Busy, PreconditionFailed
+from dicomweb.responses import HEAD, header_values, is_as_expected
 
 SLICE_BYTES = 256 * 1024
 """Bytes that are handed to a connection at a time."""
@@ -30,12 +33,19 @@ class Outgoing:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         start: Message | None = None
-        refused: Busy | None = None
+        refused: Exception | None = None
+        if_match = header_values(scope["headers"], b"if-match")
 
         async def sending(message: Message) -> None:
             nonlocal start, refused
             if message["type"] == "http.response.start":
-                start = message
+                if if_match and scope["method"] == "GET" and not _is_as_expected(message, if_match):
+                    refused = PreconditionFailed("the resource is not as If-Match has it")
+                    raise refused
+                if HEAD in scope:
+                    await send(message)
+                else:
+                    start = message
                 return
             size = len(message.get("body", b""))
             too_much = size > SLICE_BYTES and 0 < self._held > self._most - size
@@ -54,6 +64,13 @@ class Outgoing:
         await self._app(scope, receive, sending)
         if refused is not None:  # whoever stands between has passed over it
             raise refused
+
+
+def _is_as_expected(start: Message, if_match: Sequence[str]) -> bool:
+    """Tell whether If-Match holds; what is no success is told as it is."""
+    tags = header_values(start["headers"], b"etag")
+    tag = tags[0] if tags else None
+    return start["status"] >= 400 or is_as_expected(", ".join(if_match), tag)
 
 
 async def _in_slices(message: Message, send: Send) -> None:

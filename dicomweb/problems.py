@@ -56,6 +56,10 @@ class RequestTimeout(Exception):
     """The request did not come in the time that there is for it (RFC 9110 §15.5.9)."""
 
 
+class PreconditionFailed(Exception):
+    """What the client makes its request hang on is not so (RFC 9110 §15.5.13)."""
+
+
 class TargetTooLong(Exception):
     """Path and query are longer than is taken (RFC 9110 §15.5.15)."""
 
@@ -106,6 +110,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     CannotRender: Kind(406, "cannot-render", "There is no picture to draw"),
     RequestTimeout: Kind(408, "request-timeout", "The request took too long"),
     InstanceConflict: Kind(409, "instance-conflict", "The identifier is taken by other content"),
+    PreconditionFailed: Kind(412, "precondition-failed", "The resource is another than expected"),
     TooLarge: Kind(413, "too-large", "The request is larger than is taken"),
     TargetTooLong: Kind(414, "target-too-long", "The address is longer than is taken"),
     UnsupportedMedia: Kind(415, "unsupported-media-type", "The media type is not taken here"),

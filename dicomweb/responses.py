@@ -156,6 +156,14 @@ def is_current(if_none_match: str | None, tag: str) -> bool:
     return any(found.removeprefix("W/") == wanted for found in _ENTITY_TAG.findall(if_none_match))
 
 
+def is_as_expected(if_match: str, tag: str | None) -> bool:
+    """Tell whether a representation is one that the client wants it to be (RFC 9110 §13.1.1)."""
+    if if_match.strip() == "*":
+        return True
+    strong = tag is not None and not tag.startswith("W/")
+    return strong and tag in _ENTITY_TAG.findall(if_match)
+
+
 def not_modified(tag: str, headers: Mapping[str, str]) -> Response:
     """Answer that what the client has is still right (RFC 9110 §15.4.5)."""
     return Response(status_code=304, headers={**headers, "ETag": tag})

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from archive.catalog.database import Database
     from archive.settings import Settings
 
-SCOPE = {"type": "http", "method": "GET"}
+SCOPE = {"type": "http", "method": "GET", "headers": []}
 
 
 @contextlib.contextmanager

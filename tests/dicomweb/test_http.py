@@ -254,3 +254,35 @@ def test_uvicorns_access_log_holds_no_query() -> None:
     assert WithoutQuery().filter(record)
     assert "Doe" not in record.getMessage()
     assert "/dicomweb/studies?" in record.getMessage()
+
+
+def test_a_head_of_what_is_wrong_leaves_the_connection_good(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = "/dicomweb/studies/1.2/series/1.3/instances/1.4/frames/1"
+    for path in (frame, f"{frame}/rendered", "/dicomweb/studies/x/metadata", "/nothing.js"):
+        got, head = client.get(path), client.head(path)
+        assert head.status_code == got.status_code >= 400
+        assert head.headers["content-length"] == got.headers["content-length"]
+    assert "Exception in ASGI" not in caplog.text
+
+
+def test_what_is_not_as_if_match_has_it_is_412(client: httpx.Client) -> None:
+    slide = jpeg_slide()
+    store(client, slide)
+    for path in (f"{path_of(slide)}/metadata", f"{path_of(slide)}/rendered"):
+        tag = client.get(path).headers["etag"]
+        for fine in (tag, f'"other", {tag}', "*"):
+            assert client.get(path, headers={"if-match": fine}).status_code == 200
+            assert client.head(path, headers={"if-match": fine}).status_code == 200
+        for other in ('"other"', f'W/{tag[:-2]}x"', "nonsense"):
+            answer = client.get(path, headers={"if-match": other})
+            assert answer.status_code == 412, path
+            assert answer.json()["type"] == "urn:coverslip:problem:precondition-failed"
+            assert client.head(path, headers={"if-match": other}).status_code == 412
+    # Boundaries differ from answer to answer, so this tag is weak, and never strong enough.
+    weak = client.get(path_of(slide)).headers["etag"]
+    assert weak.startswith("W/")
+    assert client.get(path_of(slide), headers={"if-match": weak}).status_code == 412
+    gone = client.get("/dicomweb/studies/1.2/metadata", headers={"if-match": '"x"'})
+    assert gone.status_code == 404
