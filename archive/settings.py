@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     """Pixels of one rendered picture at most; decoding takes about 12 bytes for each."""
 
     staging_reserve_bytes: ByteSize = Field(default=ByteSize(256 * MIB), ge=0)
-    """Bytes that are left free on the disk of the staging folder: nothing is received any more when
+    """Room in bytes that is left on the disk of the staging folder: nothing is received any more when
     there are fewer, so that a database on the same disk goes on working."""
 
     # what it keeps
