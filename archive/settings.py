@@ -187,8 +187,8 @@ class Settings(BaseSettings):
     """Pixels of one rendered picture at most; decoding takes about 12 bytes for each."""
 
     staging_reserve_bytes: ByteSize = Field(default=ByteSize(256 * MIB), ge=0)
-    """Room in bytes that is left on the disk of the staging folder: nothing is received any more when
-    there are fewer, so that a database on the same disk goes on working."""
+    """Room on the disk of the staging folder that is left free, in bytes: nothing is received any
+    more when there is less, so that a database on the same disk goes on working."""
 
     # what it keeps
     deletion_grace_days: float = Field(default=30.0, ge=0, le=36_500)
