@@ -51,8 +51,9 @@ _DIGITS = 9
 
 _FRAMES = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9})*")
 _INSTANCE = re.compile(
-    re.escape(PREFIX) + r"/studies/([^/]+)/series/([^/]+)/instances/([^/]+)/frames"
+    re.escape(PREFIX) + r"/studies/([^/]+)/series/([^/]+)/instances/([^/]+)/frames\Z"
 )
+_PREFIX = PREFIX.encode("ascii")
 _VARY = (b"vary", b"Accept")
 _FIXED = FixedFields([CACHE_CONTROL, _VARY])
 
@@ -277,7 +278,7 @@ class FramesRoute(ProtectedRoute):
         if scope["method"] != "GET" or scope.get("root_path"):
             return False
         prefix = scope["path"].rpartition("/")[0]
-        if not prefix.endswith("/frames"):
+        if not prefix.endswith("/frames") or not prefix.startswith(PREFIX):
             return False
         try:
             _instance_path(prefix)
@@ -288,7 +289,7 @@ class FramesRoute(ProtectedRoute):
     def now(self, target: bytes, fields: Mapping[bytes, bytes]) -> ImmediateAnswer | None:
         """Answer a GET for one frame from memory and one read; None when that does not do."""
         prefix, _, text = target.rpartition(b"/")
-        if not prefix.endswith(b"/frames") or not text.isdigit() or len(text) > _DIGITS:
+        if not text.isdigit() or len(text) > _DIGITS or not prefix.startswith(_PREFIX):
             return None
         principal = admit_now(self._services, fields, self.permission)
         if principal is None:

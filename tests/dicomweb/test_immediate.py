@@ -92,6 +92,22 @@ def test_what_goes_wrong_is_told_the_usual_way(client: httpx.Client) -> None:
         assert answer.headers["content-type"].startswith("application/problem+json")
 
 
+def test_only_the_path_of_a_frame_leads_to_it(client: httpx.Client) -> None:
+    slide = jpeg_slide()
+    store(client, slide)
+    path = path_of(slide)
+    warm(client, path)
+    for other in (
+        f"/elsewhere{path}/frames/1",
+        f"{path}/frames/1/frames/1",
+        f"{path}/frames/x/frames/1",
+        f"{path}/pixels/1",
+        f"{path}/frames/1/",
+    ):
+        answer = client.get(other, headers={"accept": "image/jpeg"})
+        assert answer.content != slide.frames[0], other
+
+
 def test_a_known_frame_is_for_those_alone_who_may_see_it(settings: Settings) -> None:
     slide = jpeg_slide()
     with (
