@@ -9,6 +9,7 @@ import json
 import random
 import socket
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -397,6 +398,9 @@ def test_what_was_asked_for_is_in_no_log(victim: Victim, resource: str) -> None:
 
 
 def test_idle_connections_cost_little(victim: Victim, resource: str) -> None:
+    limits = Path(f"/proc/{victim.server.process.pid}/limits").read_text("ascii")
+    soft, hard = limits.split("Max open files")[1].split()[:2]
+    assert soft == hard  # raised at the start
     before = victim.resident_mib
     with contextlib.ExitStack() as stack:
         for _ in range(800):
