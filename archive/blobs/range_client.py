@@ -111,7 +111,7 @@ class RangeClient:
             except _Refused:
                 connection.close()
                 return None
-            except (ConnectionError, httptools.HttpParserError):
+            except (ConnectionError, ssl.SSLError, httptools.HttpParserError):
                 connection.close()
                 if is_new:
                     return None

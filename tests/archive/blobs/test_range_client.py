@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,7 +41,7 @@ def keep(server: MinioServer, tmp_path: Path) -> ObjectLocation:
 
 
 @contextmanager
-def answering(*answers: bytes) -> Iterator[ObjectLocation]:
+def answering(*answers: bytes, tls: ssl.SSLContext | None = None) -> Iterator[ObjectLocation]:
     """Run a server that answers each request of its connections with the next of `answers`.
 
     An empty answer is silence; one connection after the other, closed when answers run out.
@@ -50,6 +53,11 @@ def answering(*answers: bytes) -> Iterator[ObjectLocation]:
     def serve() -> None:
         while rest:
             connection, _ = listener.accept()
+            if tls is not None:
+                try:
+                    connection = tls.wrap_socket(connection, server_side=True)
+                except OSError:  # who calls does not trust us, or only wants us to end
+                    continue
             with connection:
                 while rest and b"\r\n\r\n" in connection.recv(65536):
                     answer = rest.pop(0)
@@ -63,7 +71,12 @@ def answering(*answers: bytes) -> Iterator[ObjectLocation]:
     thread.start()
     try:
         yield ObjectLocation(
-            f"http://127.0.0.1:{listener.getsockname()[1]}", "bucket", "", "key", "secret", "region"
+            f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}",
+            "bucket",
+            "",
+            "key",
+            "secret",
+            "region",
         )
     finally:
         silent.set()
@@ -190,3 +203,33 @@ def test_an_answer_that_is_not_the_range_is_left_to_the_sdk(answer: bytes) -> No
 def test_a_silent_server_is_not_waited_for_forever() -> None:
     with answering(b"") as location, pytest.raises(TimeoutError):
         client_of(location, seconds=0.2).get(NAME, SPAN)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of our own for 127.0.0.1, and its key, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    path = tmp_path / "server.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1"
+    command += f" -addext subjectAltName=IP:127.0.0.1 -keyout {tmp_path}/key -out {path}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + (tmp_path / "key").read_bytes())
+    return path
+
+
+def test_a_store_is_read_over_tls_and_its_certificate_is_checked(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    last = head("Content-Length: 5", "Content-Range: bytes 10-14/1000", "X-Then: hang up")
+    with answering(GOOD, last + b"12345", GOOD, tls=tls) as location:
+        assert client_of(location).get(NAME, SPAN) is None  # nobody here knows who signed it
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        client = client_of(location)
+        for _ in range(3):
+            found = client.get(NAME, SPAN)
+            assert found is not None
+            assert bytes(found.content) == b"12345"
+        client.close()
