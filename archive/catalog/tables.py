@@ -143,6 +143,8 @@ class SeriesRow(Base):
     preparation_texts: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
     preparation_code_values: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
     preparation_code_meanings: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    scheduled_procedure_step_ids: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
+    requested_procedure_ids: Mapped[list[str]] = mapped_column(server_default=_EMPTY_TEXTS)
     tokens: Mapped[list[int]] = mapped_column(server_default=_EMPTY_NUMBERS)
     attributes: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
@@ -160,7 +162,7 @@ class SeriesRow(Base):
             "container_identifier",
             postgresql_ops={"container_identifier": "text_pattern_ops"},
         ),
-        # Specimens, blocks and stains by their whole values.
+        # Specimens, blocks, stains and requests by their whole values.
         Index(
             "ix_series_values",
             "specimen_identifiers",
@@ -168,6 +170,8 @@ class SeriesRow(Base):
             "preparation_texts",
             "preparation_code_values",
             "preparation_code_meanings",
+            "scheduled_procedure_step_ids",
+            "requested_procedure_ids",
             postgresql_using="gin",
         ),
         # The same by wildcards, and every other wildcard that does not begin with letters.

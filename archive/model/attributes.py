@@ -82,6 +82,7 @@ _K = Kind
 
 _SPECIMEN = "00400560"
 _OPTICAL_PATH = "00480105"
+_REQUEST = "00400275"
 _STEPS = (_SPECIMEN, "00400610", "00400612")
 
 INDEXED: tuple[IndexedAttribute, ...] = (
@@ -151,6 +152,24 @@ INDEXED: tuple[IndexedAttribute, ...] = (
         "TM",
         _E,
         _K.TIME,
+    ),
+    IndexedAttribute(
+        "scheduled_procedure_step_ids",
+        "RequestAttributesSequence.ScheduledProcedureStepID",
+        (_REQUEST, "00400009"),
+        "SH",
+        _E,
+        _K.TEXT,
+        many=True,
+    ),
+    IndexedAttribute(
+        "requested_procedure_ids",
+        "RequestAttributesSequence.RequestedProcedureID",
+        (_REQUEST, "00401001"),
+        "SH",
+        _E,
+        _K.TEXT,
+        many=True,
     ),
     # The slide: in practice one series is one glass slide, so these are kept at the series and
     # filled by the first instance that has them (PS3.3 §C.7.6.22, §C.8.12.2).
