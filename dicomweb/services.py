@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from archive.blobs import SupportsLocalPath, SupportsObservation
+from archive.blobs import SupportsObservation
 from archive.errors import CatalogUnavailable
 from archive.settings import AuthMode, Settings
 from auth import Policy, Principal, Unauthenticated
@@ -28,8 +28,6 @@ class Services:
     anonymous: Principal = field(default_factory=Principal.anonymous)
     opened: "Archive | None" = None
     tokens: Tokens | None = None
-    reads_inline: bool = False
-    """Whether blobs are local files, so that reading a frame is no waiting."""
 
     @property
     def archive(self) -> "Archive":
@@ -43,7 +41,6 @@ class Services:
         self.tokens = Tokens(
             archive.database.sessions, cache_seconds=self.settings.token_cache_seconds
         )
-        self.reads_inline = isinstance(archive.blobs, SupportsLocalPath)
         if isinstance(archive.blobs, SupportsObservation):
             archive.blobs.observe(self.metrics.block_cache)
         self.opened = archive

@@ -31,6 +31,8 @@ MAXIMUM_GAP_BYTES = 64 * 1024
 """Reading this much more from a disk's cache takes about as long as one more system call's way."""
 
 _INCOMING = ".incoming"
+_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)
+"""Flag of preadv(2): give what the page cache holds, or fail; Linux alone has it."""
 _READ_ONLY = 0o440  # against a slip, not against an intruder
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -89,26 +91,18 @@ class FilesystemBlobs:
 
             return read_merged(spans, read_one, maximum_gap_bytes=MAXIMUM_GAP_BYTES)
 
-    def read_now(self, key: BlobKey, spans: Sequence[ByteSpan]) -> list[bytes]:
-        """Read spans (see `SupportsImmediateRead`); a folder never has to wait."""
-        if len(spans) == 1:  # a frame, mostly of a file that is open already
-            content = self._read_open(key, spans[0])
-            if content is not None:
-                return [content]
-        return self.read(key, spans)
-
-    def _read_open(self, key: BlobKey, span: ByteSpan) -> bytes | None:
-        """Read a span of a file that is open; None when it is not, and for `read` to tell why."""
+    def read_now(self, key: BlobKey, spans: Sequence[ByteSpan]) -> list[bytes] | None:
+        """Read spans that the page cache holds (see `SupportsImmediateRead`)."""
         held = self._descriptors.borrow_open(key)
         if held is None:
-            return None
+            with self._reporting(key):
+                held = self._descriptors.borrow(key, self._path(key))
         try:
-            content = os.pread(held.descriptor, span.length, span.offset)
-        except OSError:
-            return None
+            contents = [_read_cached(held.descriptor, span) for span in spans]
         finally:
             self._descriptors.release(held)
-        return content if len(content) == span.length else None
+        found = [content for content in contents if content is not None]
+        return found if len(found) == len(spans) else None
 
     @contextlib.contextmanager
     def open(self, key: BlobKey) -> Iterator[BinaryIO]:
@@ -263,6 +257,21 @@ def _read_exactly(descriptor: int, span: ByteSpan, key: BlobKey) -> bytes:
         )
         raise FixityFailure(message)
     return b"".join(pieces)
+
+
+def _read_cached(descriptor: int, span: ByteSpan) -> bytes | None:
+    """Read one span unless that would wait for the disk; None then, and for `read` to tell why."""
+    buffer = bytearray(span.length)
+    try:
+        length = os.preadv(descriptor, [buffer], span.offset, _NO_WAIT)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            return None
+        # A file system that cannot tell: reading is the lesser evil.
+        length = os.preadv(descriptor, [buffer], span.offset)
+    return bytes(buffer) if length == span.length else None
 
 
 def _not_as_staged(key: BlobKey) -> FixityFailure:

@@ -36,7 +36,7 @@ PATH = PREFIX + "/studies/{study}/series/{series}/instances/{instance}/frames/{f
 MAXIMUM_FRAMES = 10_000
 """Frames of one request; a list of them has to fit into a request line anyway."""
 INLINE_BYTES = 1024 * 1024
-"""Reading more than this from local files goes to a thread, so that nobody else waits for it."""
+"""A frame that may be larger is never read on the event loop; more than this is streamed."""
 READS_AT_ONCE = 64
 """Frames that are being fetched from an object store, each in a thread. They are not those of the
 other routes: a store that hangs must not take every thread from what does not need it."""
@@ -168,17 +168,15 @@ class Frames:
         receive: Receive,
         send: Send,
     ) -> None:
-        """Send what is not simply read: streamed when large, from a thread when it is work."""
+        """Send what is not simply read: streamed when large, and always from a thread."""
         if answer.is_large or HEAD in scope:
             response = answer.streamed()
             response.raw_headers += headers
             await response(scope, receive, send)
             return
-        if self._services.reads_inline and not answer.works:
-            content_type, body = answer.whole()
-        else:
-            limiter = None if answer.works else self._reading
-            content_type, body = await anyio.to_thread.run_sync(answer.whole, limiter=limiter)
+        # What is in memory has been answered at once; here a disk may have to be waited for.
+        limiter = None if answer.works else self._reading
+        content_type, body = await anyio.to_thread.run_sync(answer.whole, limiter=limiter)
         headers.append((b"content-type", content_type))
         await _send(send, 200, headers, body)
 
