@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urljoin
 
 import orjson
@@ -17,6 +17,7 @@ from archive.assembly import BulkPart
 from archive.blobs import Staging
 from archive.blobs.staging import refusing_a_full_disk
 from archive.errors import MalformedRequest, TooLarge, UnsupportedMedia
+from archive.model.instances import StagedFile
 from archive.part10.from_json import Attributes, StagedBulk
 from dicomweb.media_types import MediaType, parse_media_type
 from dicomweb.multipart import MultipartReader, PartBytes, PartEnds, PartStarts, boundary_of
@@ -24,9 +25,6 @@ from dicomweb.native_model import MEDIA_TYPE as DICOM_XML
 from dicomweb.native_model import from_xml
 from dicomweb.problems import Busy
 from dicomweb.receiving import FileParts
-
-if TYPE_CHECKING:
-    from archive.model.instances import StagedFile
 
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
@@ -37,6 +35,8 @@ MAXIMUM_METADATA_BYTES = 64 * 1024 * 1024
 
 MAXIMUM_METADATA_AT_ONCE = 2 * MAXIMUM_METADATA_BYTES
 """Of all requests of a process; decoded they take some ten times that."""
+SHORTEST_FILE_BYTES = 132
+"""Preamble and prefix of a DICOM file (PS3.10 §7.1)."""
 
 _HARMLESS_ENCODINGS = {"", "binary", "8bit", "7bit"}
 
@@ -103,35 +103,54 @@ class FileBody:
         self._files = files
         self._reader: MultipartReader | None = None
         self._unusable: UnusablePart | None = None
+        self._held = bytearray()
+        """The beginning of a part that has no file in scratch yet."""
         if content_type.is_multipart:
             self._reader = MultipartReader(boundary_of(content_type.parameters))
-        else:
-            files.begin()
 
     def take(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
         if self._reader is None:
-            self._files.write(memoryview(chunk))
+            self._write(memoryview(chunk))
             return
         for event in self._reader.feed(chunk):
             if isinstance(event, PartStarts):
                 self._unusable = _why_unusable(event.headers, frozenset({DICOM}))
-                if self._unusable is None:
-                    self._files.begin()
             elif isinstance(event, PartBytes):
                 if self._unusable is None:
-                    self._files.write(event.content)
+                    self._write(event.content)
             elif isinstance(event, PartEnds):
-                self.parts.append(self._unusable or self._files.end())
+                self.parts.append(self._unusable or self._end())
 
     def finish(self) -> None:
         """Say that the body has ended; raises `MalformedRequest` when it is not whole, or empty."""
         if self._reader is None:
-            self.parts.append(self._files.end())
+            self.parts.append(self._end())
         else:
             self._reader.finish()
         if not self.parts:
             raise MalformedRequest("the multipart body has no parts")
+
+    def _write(self, content: memoryview) -> None:
+        """Write to the part that began last; its file is made when it may be a DICOM file at all.
+
+        A request may have a great many parts of a few bytes, and each file costs a sync to disk.
+        """
+        if self._files.is_open:
+            self._files.write(content)
+            return
+        self._held += content
+        if len(self._held) >= SHORTEST_FILE_BYTES:
+            self._files.begin()
+            self._files.write(memoryview(bytes(self._held)))
+            self._held.clear()
+
+    def _end(self) -> StagedFile | UnusablePart:
+        if self._files.is_open:
+            return self._files.end()
+        size = len(self._held)
+        self._held.clear()
+        return UnusablePart(f"a part of {size} bytes, too short for a DICOM file (PS3.10 §7.1)")
 
 
 def _why_unusable(headers: Mapping[str, str], taken: frozenset[str]) -> UnusablePart | None:

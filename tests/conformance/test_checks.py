@@ -17,16 +17,9 @@ if TYPE_CHECKING:
     from conformance.checks.bench import Bench
     from tests.support.http import LiveServer
 
-# What is still being built. A check leaves this list when it passes, and none may come in.
-PENDING = {
-    "robustness.posted-tiny-parts",
-}
-
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=list(CHECKS))
 def test_the_service_passes(check: Check, bench: Bench) -> None:
-    if check.id in PENDING:
-        pytest.skip("is being built")
     result = attempt(check, bench)
     if result.status is Status.SKIPPED:
         pytest.skip(result.why)
