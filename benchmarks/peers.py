@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -46,6 +47,9 @@ def nginx(folder: Path, root: Path) -> Iterator[Peer | None]:
         return
     folder.mkdir(exist_ok=True)
     port = free_port()
+    # Files that it holds open count against its limit, and so does each connection.
+    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    held = 30_000 if most_files == resource.RLIM_INFINITY else min(30_000, most_files * 3 // 4)
     configuration = folder / "nginx.conf"
     configuration.write_text(
         f"""
@@ -54,7 +58,7 @@ def nginx(folder: Path, root: Path) -> Iterator[Peer | None]:
         events {{ worker_connections 512; }}
         http {{
           access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
-          open_file_cache max=30000 inactive=600s; open_file_cache_valid 600s;
+          open_file_cache max={held} inactive=600s; open_file_cache_valid 600s;
           types {{ image/jpeg jpg; }}
           client_body_temp_path {folder}/nginx-body; proxy_temp_path {folder}/nginx-proxy;
           fastcgi_temp_path {folder}/nginx-fastcgi; uwsgi_temp_path {folder}/nginx-uwsgi;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.archives import any_archive, any_settings  # noqa: F401 - fixtures
+from tests.support.browser import browser, chromium, launch  # noqa: F401 - fixtures
 from tests.support.database import (  # noqa: F401 - fixtures
     archive,
     database,

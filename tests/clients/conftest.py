@@ -1,9 +1,8 @@
-"""A slide in an archive that pages of other origins may call, and the browser that opens them."""
+"""A slide in an archive that pages of other origins may call, and servers of such pages."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
-from playwright.sync_api import Browser, sync_playwright
 
 from archive.settings import AuthMode, Settings
 from auth import Principal
@@ -28,18 +26,6 @@ if TYPE_CHECKING:
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coverslip/clients"
 """Where `scripts/provide` puts clients that no package of ours depends on."""
-
-_FLAGS = (
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +128,3 @@ class StaticServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium, with WebGL drawn in software."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((found for name in names if (found := shutil.which(name))), None)
-    if program is None:
-        missing("no Chromium is installed (scripts/provide chromium)")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program, args=[*_FLAGS])

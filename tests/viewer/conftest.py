@@ -1,17 +1,14 @@
-"""A browser, an archive with slides in it, and pages that must not complain."""
+"""An archive with slides in it, and pages that must not complain."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from archive.ingest import ingest_slide
 from archive.rendering import srgb_profile
@@ -27,26 +24,14 @@ from tests.viewer.seeing import swapped_optical_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from playwright.sync_api import Browser, BrowserContext, Page
+
 DIST = Path(__file__).parents[2] / "viewer" / "dist"
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-_FLAGS = (
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-#: For the browser that has WebGL, drawn in software.
-_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 _DESK = {"width": 1280, "height": 800}
 
 # A magnification of 40 is one base pixel a pixel of the screen.
 MICROMETRES = 0.25
 SEED = 11
-
-
-Launch = Callable[..., Browser]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,33 +59,10 @@ class Stocked:
         return self.server.url + "/"
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    for name in _PROGRAMS:
-        found = shutil.which(name)
-        if found is not None:
-            return found
-    return missing("no Chromium is installed (scripts/provide chromium)")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def built_page() -> None:
     if not (DIST / "index.html").is_file():
         missing("the page has not been built (make setup)")
-
-
-@pytest.fixture(scope="session")
-def launch(chromium: str) -> Iterator[Launch]:
-    """Start a browser with flags of one's own; it ends with the session."""
-    with sync_playwright() as playwright:
-        yield lambda *flags: playwright.chromium.launch(
-            executable_path=chromium, args=[*_FLAGS, *flags]
-        )
-
-
-@pytest.fixture(scope="session")
-def browser(launch: Launch) -> Browser:
-    return launch(*_WEBGL)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from playwright.sync_api import Page, Request, Route
 
-    from tests.viewer.conftest import Launch, Stocked
+    from tests.support.browser import Launch
+    from tests.viewer.conftest import Stocked
 
 TOLERANCE = 7
 """Of a mean colour: JPEG and scaling change it a little."""
