@@ -6,6 +6,9 @@ SHELL := bash
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coverslip/bin:$(PATH)
 # Given on the command line: make run SLIDE=~/slides/one.svs PORT=9090 DATA=/srv/coverslip
 export SLIDE PORT DATA SETUP_PYTHON SETUP_NODE
+# Packages are installed uncompiled, and compiled when first imported. Where that may not be written
+# down, every process does it again: a conversion of a small slide took 4.2 s instead of 1.4 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run test bench lock format clean
 
