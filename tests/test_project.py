@@ -116,10 +116,14 @@ def test_node_must_be_one_the_page_builds_with(version: str, fits: bool, tmp_pat
     assert (found.returncode == 0) is fits, found.stderr
 
 
-def test_the_lock_pins_every_dependency_by_hash_and_names_no_host() -> None:
+@pytest.mark.parametrize("name", ["requirements.lock", "tests/clients/ez-wsi.lock"])
+def test_a_lock_names_no_host_and_no_place_of_a_machine(name: str) -> None:
+    assert re.findall(r"\S*://\S*|(?<= )/\S+", (ROOT / name).read_text()) == []
+
+
+def test_the_lock_pins_every_dependency_by_hash() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     names = re.findall(r"^([a-z0-9][a-z0-9._-]*)==[^ ]+", lock, re.MULTILINE)
-    assert "://" not in lock
     assert "--index-url" not in lock
     assert "--find-links" not in lock
     for entry in re.split(r"\n(?=[a-z0-9])", lock.split("\n", 2)[2]):
