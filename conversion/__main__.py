@@ -20,6 +20,9 @@ from conversion.request import ConversionRequest
 if TYPE_CHECKING:
     from types import FrameType
 
+_OUT_OF_MEMORY = OutOfMemory("the conversion needs more memory than it is allowed")
+_LIBRARY_BYTES = 64 * 1024 * 1024
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
@@ -36,9 +39,24 @@ def main(arguments: list[str] | None = None) -> int:
         _say(error.to_json())
         return 1
     except MemoryError:
-        _say(OutOfMemory("the conversion needs more memory than it is allowed").to_json())
+        _say(_OUT_OF_MEMORY.to_json())
+        return 1
+    except Exception:
+        # A library that is loaded when there is no memory left fails in any way at all.
+        if not _memory_is_spent():
+            raise
+        _say(_OUT_OF_MEMORY.to_json())
         return 1
     return 0
+
+
+def _memory_is_spent() -> bool:
+    """Try whether there is as much memory left as a library may need."""
+    try:
+        bytearray(_LIBRARY_BYTES)
+    except MemoryError:
+        return True
+    return False
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
